@@ -13,7 +13,7 @@ const (
 	KindTooLarge       Kind = "too_large"             // over the message limit; dropped
 	KindJSON           Kind = "bad_json"              // not one JSON object in UTF-8; dropped
 	KindEnvelope       Kind = "bad_envelope"          // a field of the envelope is missing, wrong or not allowed
-	KindUnknownEvent   Kind = "unknown_event"         // not an event type that clients may send; dropped
+	KindUnknownEvent   Kind = "unknown_event"         // not an event type for clients; dropped
 	KindModality       Kind = "bad_modality"          // not "text" or "audio", or not its utterance's; dropped if not text
 	KindBase64         Kind = "bad_base64"            // audio is not standard padded base64; its audio is dropped
 	KindOddBytes       Kind = "odd_bytes"             // half a sample at the end; that byte is dropped
@@ -23,7 +23,7 @@ const (
 	KindRateChanged    Kind = "rate_changed"          // within an utterance (ignored) or between two
 	KindMissingID      Kind = "missing_inference_id"  // each such chunk is an utterance of its own
 	KindMissingDone    Kind = "missing_done"          // taken as false
-	KindDoneType       Kind = "done_not_boolean"      // strings and 0/1 are understood, the rest is false
+	KindDoneType       Kind = "done_not_boolean"      // strings and 0/1 are understood; the rest is false
 	KindMixedIDs       Kind = "mixed_ids"             // a new id before the old one had done; the old utterance ends
 	KindAfterDone      Kind = "chunk_after_done"      // dropped
 	KindDoubleDone     Kind = "double_done"           // dropped
@@ -34,9 +34,9 @@ const (
 
 	// Of messages that are not audio.
 	KindAlias           Kind = "alias"            // an event or a key under another name; understood
-	KindMissingProperty Kind = "missing_property" // a property that must be there; the message is dropped
+	KindMissingProperty Kind = "missing_property" // a required property is missing; message dropped
 	KindBadProperty     Kind = "bad_property"     // a value that is not allowed: ignored, or the message dropped
-	KindExtraProperty   Kind = "extra_property"   // a property that does not belong there, or one too many; tolerated
+	KindExtraProperty   Kind = "extra_property"   // an unknown property, or one too many; tolerated
 )
 
 // Complaint is one deviation.

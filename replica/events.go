@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// IDForm is the form of the inference_id in events. The service makes a stable UUID
-// from the MD5 of the sender's inference_id, in a way that is not documented.
+// IDForm is the form of the inference_id in events. The service derives a stable UUID from
+// the MD5 of the sender's inference_id. How it does that is not documented.
 type IDForm int
 
 // The forms of an id in events.
@@ -80,8 +80,8 @@ func (e wireEvent) encode() []byte {
 	return msg
 }
 
-// sendJoined sends that the replica has joined, under its old and its new name, to
-// one participant or, with nil, to all.
+// sendJoined sends the events that the replica has joined, under the old and the new event
+// name. It sends them to one participant, or to all if to is nil.
 func (s *session) sendJoined(to *participant, at time.Time) {
 	old, current := s.systemEvent("replica_joined", at), s.systemEvent("pal_joined", at)
 	old.Properties, current.Properties = &properties{ReplicaID: s.opts.FaceID}, &properties{FaceID: s.opts.FaceID}
@@ -130,8 +130,8 @@ func (s *session) sendUtterance(u *utterance, at time.Time, interrupted bool) {
 	s.happened(e.EventType, at)
 }
 
-// speakingEvent returns the fields that all events of an utterance share. It
-// has no conversation id, as in the documented sample of started_speaking.
+// speakingEvent returns the fields that all events of an utterance share. They include no
+// conversation id, as in the documented sample of started_speaking.
 func (s *session) speakingEvent(name string, u *utterance, at time.Time) wireEvent {
 	return wireEvent{
 		MessageType: "conversation",
@@ -164,7 +164,8 @@ func (s *session) twins(e *wireEvent, content properties) [][]byte {
 	return messages
 }
 
-// legacy encodes the form of an event from before roles, with its own seq.
+// legacy encodes an event in the form that was used before roles existed, with a separate
+// seq.
 func (s *session) legacy(e wireEvent, role string, content properties) []byte {
 	e.EventType = strings.Replace(e.EventType, eventPrefix, eventPrefix+role+".", 1)
 	e.Seq = s.nextSeq()

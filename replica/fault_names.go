@@ -111,7 +111,7 @@ type UnknownFaultError struct{ Name string }
 // Error says what is wrong.
 func (e *UnknownFaultError) Error() string { return fmt.Sprintf("no fault is called %q", e.Name) }
 
-// duration returns a setter for a positive duration.
+// duration returns a setter for a duration, which must be positive.
 func duration(field func(o *Options) *time.Duration) func(*Options, string) error {
 	return func(o *Options, value string) error {
 		d, err := time.ParseDuration(value)
@@ -123,7 +123,7 @@ func duration(field func(o *Options) *time.Duration) func(*Options, string) erro
 	}
 }
 
-// count returns a setter for a number from 1.
+// count returns a setter for a number, which must be at least 1.
 func count(field func(f *Faults) *int) func(*Options, string) error {
 	return func(o *Options, value string) error {
 		n, err := strconv.Atoi(value)

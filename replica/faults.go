@@ -8,17 +8,16 @@ import (
 	"time"
 )
 
-// Faults make a replica, or the connection to it, misbehave on purpose. The zero value
-// has no faults. The same faults treat the same events in the same way in every run.
+// Faults make a replica, or the connection to it, misbehave on purpose. The zero value has
+// no faults. In every run, the same faults affect the same events in the same way.
 //
-// Where messages are counted, lost or doubled, the twins and the legacy form of
-// an event count as separate messages; where events are reordered, they stay
-// together.
+// Faults that count, lose or double messages treat the twins and the legacy form of an
+// event as separate messages. Faults that reorder events keep them together.
 type Faults struct {
-	// Seed seeds the random choices: Loss, Jitter, and the ids of IDRandom.
+	// Seed is the seed of the random choices: Loss, Jitter, and the ids of IDRandom.
 	Seed uint64
 
-	// Mute suppresses all events, even the one that the replica has joined.
+	// Mute suppresses all events, even system.replica_joined.
 	Mute bool
 
 	// Drop loses every message of these kinds.
@@ -33,42 +32,42 @@ type Faults struct {
 	// Duplicate sends every message twice in a row.
 	Duplicate bool
 
-	// Delay is how much later every message is sent.
+	// Delay is how long every message is delayed.
 	Delay time.Duration
 
-	// Jitter delays each message by a random time below this, so that messages
-	// arrive out of order.
+	// Jitter is the maximum of the random delay of each message, so messages arrive out of
+	// order.
 	Jitter time.Duration
 
-	// Swap sends the events of each pair in reverse order: the first waits until
-	// there is a second. System events are not reordered.
+	// Swap sends each pair of events in reverse order. The first event waits until there is
+	// a second. System events are not reordered.
 	Swap bool
 
 	// HoldBack delays the first event of each pair by this time. System events
 	// are not delayed.
 	HoldBack time.Duration
 
-	// StallAfter is the number of chunks after which the replica stops reading:
-	// for StallFor or, if that is zero, for the rest of the run. While it does
-	// not read, it does not notice that a peer leaves.
+	// StallAfter is the number of chunks after which the replica stops reading. It stops
+	// for StallFor or, if that is zero, for the rest of the run. While it does not read, it
+	// does not notice that a peer leaves.
 	StallAfter int
 	StallFor   time.Duration
 
-	// DieAfter is the number of chunks after which the replica crashes: Run
-	// calls Options.Die and returns, and sends no further event.
+	// DieAfter is the number of chunks after which the replica crashes. Run then calls
+	// Options.Die and returns without sending another event.
 	DieAfter int
 
-	// LeaveAfter is the number of chunks after which the replica leaves: it
-	// sends system.shutdown and all delayed events, and Run returns.
+	// LeaveAfter is the number of chunks after which the replica leaves. It then sends
+	// system.shutdown and all delayed events, and Run returns.
 	LeaveAfter int
 
-	// InterruptAfter is the played time after which somebody else interrupts:
-	// all speech ends, without a message from the sender. Played time counts
-	// from the start of the run and excludes silence. It happens once.
+	// InterruptAfter is the played time after which somebody other than the sender
+	// interrupts. All speech then ends, without a message from the sender. Played time
+	// counts from the start of the run and excludes silence. The fault happens once.
 	InterruptAfter time.Duration
 
-	// UserAt is the played time after which a user speaks for UserFor (1 s by default)
-	// and says UserSays ("Excuse me." by default). The replica continues to speak. It
+	// UserAt is the played time after which a user speaks for UserFor (1 s by default) and
+	// says UserSays ("Excuse me." by default). The replica continues to speak. The fault
 	// happens once.
 	UserAt   time.Duration
 	UserFor  time.Duration
@@ -83,7 +82,7 @@ const (
 	SentJoined    Sent = "joined"
 	SentStarted   Sent = "started"   // the replica has started speaking
 	SentStopped   Sent = "stopped"   // the replica has stopped speaking
-	SentUtterance Sent = "utterance" // the words that the replica says, of text
+	SentUtterance Sent = "utterance" // the words of a text that the replica says
 	SentUser      Sent = "user"      // a user has started or stopped speaking, or said something
 	SentShutdown  Sent = "shutdown"
 	SentScript    Sent = "script" // an event of the script
@@ -123,8 +122,8 @@ func (f Faults) Check() error {
 // ofSystem reports whether events of this kind are not about speech.
 func (k Sent) ofSystem() bool { return k == SentJoined || k == SentShutdown }
 
-// interruptGrace is how long a sender may send chunks of an utterance that
-// somebody else interrupted: the event that says so is still on its way.
+// interruptGrace is how long a sender may continue to send chunks of an utterance that
+// somebody else interrupted. The event that reports the interrupt takes time to arrive.
 const interruptGrace = time.Second
 
 // idSource makes random ids, unrelated to those of the sender.
@@ -152,7 +151,7 @@ func (s *session) planFaults() {
 	}
 }
 
-// setFaults replaces the faults. Events that were delayed are sent at once.
+// setFaults replaces the faults. Delayed events are sent at once.
 func (s *session) setFaults(faults Faults) {
 	s.opts.Faults = (&Options{Faults: faults}).withDefaults().Faults
 	s.outbox.faults = s.opts.Faults
@@ -199,7 +198,7 @@ func (s *session) userStops(id string, at time.Time) {
 	s.sendUser("utterance", id, at, properties{Speech: f.UserSays})
 }
 
-// checkDeparture ends the run if a fault says so after this many chunks.
+// checkDeparture ends the run if a fault is set for this number of chunks.
 func (s *session) checkDeparture(at time.Time) {
 	chunks := s.report.Chunks
 	if chunks == 0 {
@@ -225,7 +224,7 @@ type stall struct {
 	seen  int           // chunks so far
 }
 
-// beginsAfter counts msg and reports whether the stall begins after it.
+// beginsAfter counts msg. It reports whether the replica stops reading after it.
 func (f *stall) beginsAfter(msg []byte) bool {
 	if f.seen >= f.after {
 		return false

@@ -8,8 +8,8 @@ import (
 	"echocast/internal/text"
 )
 
-// Line returns the event as a line for people; empty if the line of another event or of
-// the utterance says the same. A fault at a set time belongs to no connection.
+// Line returns the event as a line for people. It is empty if the line of another event or
+// of the utterance says the same. The line of a fault at a set time names no connection.
 func (e Event) Line() string {
 	who := cmp.Or(e.Participant, "the room") + ": "
 	switch e.Kind {

@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// Rates in Hz. Only two are documented: 24000 is recommended, 16000 is what a
-// missing sample_rate means. Others are played within these limits.
+// Rates in Hz. Only two are documented: 24000 is recommended, and 16000 is assumed if
+// sample_rate is missing. Other rates are played within these limits.
 // https://docs.tavus.io/sections/conversational-video-interface/modes/echo-mode-quickstart
 const (
 	recommendedRate = 24000
@@ -56,18 +56,18 @@ type message struct {
 	entry        entry
 }
 
-// id is the inference_id that the message has, or empty.
+// id returns the inference_id of the message, or "".
 func (m message) id() string { return cmp.Or(m.chunk.id, m.text.id) }
 
 // chunk is the content of an audio echo.
 type chunk struct {
-	id      string // empty if there was none
+	id      string // empty if missing
 	samples []int16
-	rate    int // Hz; 0 if there was none
+	rate    int // Hz; 0 if missing
 	isDone  bool
 }
 
-// fault is a complaint about one message, without its time.
+// fault is a complaint about one message, without the time.
 type fault struct {
 	kind Kind
 	text string
@@ -76,12 +76,12 @@ type fault struct {
 // parser reads one message and collects its deviations.
 type parser struct{ faults []fault }
 
-// object is a JSON object with exact keys; decoding into a struct would ignore
-// their case.
+// object is a JSON object with exact keys. Decoding into a struct would ignore the case of
+// keys.
 type object map[string]json.RawMessage
 
-// parse reads one message as a tolerant peer would. The limit is in bytes; a
-// negative one means no limit.
+// parse reads one message as a tolerant peer would. limit is in bytes. A negative limit
+// means no limit.
 func parse(msg []byte, limit int) (message, []fault) {
 	if limit < 0 || len(msg) <= limit {
 		if m, ok := plainEcho(msg); ok {
@@ -115,8 +115,8 @@ func (p *parser) message(msg []byte, limit int) message {
 	return m
 }
 
-// unwrap returns the message inside {"message":{…}}, which an early browser
-// sample sent.
+// unwrap returns the message inside {"message":{…}}, a form that an early browser sample
+// sent.
 func (p *parser) unwrap(envelope object) object {
 	if len(envelope) != 1 {
 		return envelope
@@ -129,8 +129,8 @@ func (p *parser) unwrap(envelope object) object {
 	return inner
 }
 
-// messageType reports whether the message is meant for a replica. A missing
-// type is tolerated, as the schema requires none.
+// messageType reports whether the message is for a replica. It tolerates a missing type,
+// because the schema requires none.
 func (p *parser) messageType(envelope object) bool {
 	raw, present := envelope["message_type"]
 	if !present {
@@ -144,7 +144,8 @@ func (p *parser) messageType(envelope object) bool {
 	return true
 }
 
-// envelopeText returns a required field of the envelope, or "" with a complaint.
+// envelopeText returns a required field of the envelope. If it is missing, envelopeText
+// records a complaint and returns "".
 func (p *parser) envelopeText(envelope object, key string) string {
 	raw, present := envelope[key]
 	if !present {
@@ -160,7 +161,7 @@ func (p *parser) envelopeText(envelope object, key string) string {
 
 func (p *parser) dispatch(m *message, envelope object) {
 	switch {
-	case m.event == "": // already complained of
+	case m.event == "": // reported before
 	case m.event == eventEcho:
 		p.echo(m, envelope)
 	case m.event == eventInterrupt:
@@ -173,7 +174,8 @@ func (p *parser) dispatch(m *message, envelope object) {
 	}
 }
 
-// properties returns the inner object, or nil with a complaint.
+// properties returns the inner object. If it is missing, properties records a complaint and
+// returns nil.
 func (p *parser) properties(envelope object) object {
 	raw, present := envelope["properties"]
 	if !present {
@@ -220,8 +222,8 @@ func (p *parser) chunk(envelope, properties object) chunk {
 	return c
 }
 
-// inferenceID reads the id from the properties, or else from the envelope, where
-// events have it.
+// inferenceID reads the id from the properties. If it is not there, it reads the id from
+// the envelope, where events have it.
 func (p *parser) inferenceID(envelope, properties object) string {
 	if id, ok := decodeText(properties["inference_id"]); ok && id != "" {
 		return id
@@ -234,7 +236,7 @@ func (p *parser) inferenceID(envelope, properties object) string {
 	return ""
 }
 
-// rate returns the declared rate; 0: none, -1: one that cannot be played.
+// rate returns the declared rate in Hz, 0 if there is none, or -1 if it cannot be played.
 func (p *parser) rate(properties object) int {
 	raw, present := properties["sample_rate"]
 	if !present {
@@ -254,7 +256,7 @@ func (p *parser) rate(properties object) int {
 	return rate
 }
 
-// done reads the flag: a boolean, or the text or number of old samples.
+// done reads the flag done: a boolean, or a text or number as in old samples.
 func (p *parser) done(properties object) bool {
 	raw, present := properties["done"]
 	if !present {
@@ -264,7 +266,7 @@ func (p *parser) done(properties object) bool {
 	return p.flag(raw, false)
 }
 
-// flag reads a done; implied is the value of one that cannot be read.
+// flag reads the value of a done. If it cannot be read, flag returns implied.
 func (p *parser) flag(raw json.RawMessage, implied bool) bool {
 	switch string(raw) {
 	case "true":
@@ -331,8 +333,8 @@ func decodeText(raw json.RawMessage) (text string, ok bool) {
 	return text, json.Unmarshal(raw, &text) == nil
 }
 
-// decodeRate reads a whole number, or 0 if it is not one; plain reports whether it
-// was written as an integer.
+// decodeRate reads a whole number, or returns 0 if it is none. plain reports whether it was
+// written as an integer.
 func decodeRate(raw json.RawMessage) (rate int, plain bool) {
 	if rate, err := strconv.Atoi(string(raw)); err == nil {
 		return rate, true
@@ -348,8 +350,7 @@ func decodeRate(raw json.RawMessage) (rate int, plain bool) {
 	return int(value), false
 }
 
-// decodeBase64 decodes without the leniency of the standard decoder, which
-// skips line breaks.
+// decodeBase64 decodes strictly. The standard decoder would skip line breaks.
 func decodeBase64(text string) ([]byte, error) {
 	if at := strings.IndexAny(text, "\r\n"); at >= 0 {
 		return nil, fmt.Errorf("line break at base64 byte %d", at)
@@ -367,7 +368,7 @@ func decodeSamples(pcm []byte) []int16 {
 	return samples
 }
 
-// missing is the word of describe for an absent value.
+// missing is what describe returns for an absent value.
 const missing = "missing"
 
 // describe quotes a value for an error: a string in quotes, anything else unchanged.

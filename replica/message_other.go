@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// aliases are the names of two events in the vendor's guide for coding agents.
+// aliases maps the names of two events in the vendor's guide for coding agents to their
+// documented names.
 var aliases = map[string]string{
 	"conversation.overwrite_context": eventOverwrite,
 	"conversation.append_context":    eventAppend,
@@ -17,13 +18,13 @@ var aliases = map[string]string{
 // https://docs.tavus.io/sections/event-schemas/conversation-sensitivity
 var sensitivities = []string{"superlow", "verylow", "low", "medium", "high", "auto"}
 
-// emotions are those of LiveKit's plugin for Tavus. The service documents only the name
-// of set_emotion.
+// emotions lists the emotions of LiveKit's plugin for Tavus. The service documents only the
+// name of set_emotion.
 var emotions = []string{"neutral", "happiness", "sadness", "anger", "fear", "surprise", "disgust", "contempt"}
 
 // textChunk is the content of a text echo, or of a respond.
 type textChunk struct {
-	id     string // empty if there was none
+	id     string // empty if missing
 	text   string
 	isDone bool
 }
@@ -51,7 +52,7 @@ func (n ToolResult) addTo(r *Report, atMS float64) {
 	list(r, &r.ToolResults, n)
 }
 
-// other reads messages other than echo and interrupt.
+// other reads messages that are neither audio nor interrupts.
 func (p *parser) other(m *message, envelope object) {
 	if name, isAlias := aliases[m.event]; isAlias {
 		p.fault(KindAlias, "event_type %s is called %s", quote(m.event), name)
@@ -74,9 +75,8 @@ func (p *parser) other(m *message, envelope object) {
 	}
 }
 
-// text reads a text echo. Without done it is complete, and only an incomplete
-// one needs an inference_id.
-// https://docs.tavus.io/sections/event-schemas/conversation-echo
+// text reads a text echo. A text without done is complete. Only an incomplete text needs an
+// inference_id. https://docs.tavus.io/sections/event-schemas/conversation-echo
 func (p *parser) text(m *message, envelope, properties object) {
 	text, ok := p.required(properties, "text")
 	if !ok {
@@ -93,7 +93,7 @@ func (p *parser) text(m *message, envelope, properties object) {
 	p.only(properties, "modality", "text", "inference_id", "done")
 }
 
-// respond reads a user's turn.
+// respond reads a user's turn as text.
 func (p *parser) respond(m *message, properties object) {
 	text, ok := p.required(properties, "text")
 	if !ok {
@@ -108,8 +108,8 @@ func (p *parser) respond(m *message, properties object) {
 	p.only(properties, "text")
 }
 
-// context reads context for the language model. An early playground named the
-// property text.
+// context reads context for the language model. An early playground named the property
+// "text".
 func (p *parser) context(m *message, properties object) {
 	key := "context"
 	if properties[key] == nil && properties["text"] != nil {
@@ -130,7 +130,7 @@ func (p *parser) context(m *message, properties object) {
 	m.action, m.entry = actionReport, n
 }
 
-// sensitivity reads one of two settings.
+// sensitivity reads the two sensitivity settings.
 func (p *parser) sensitivity(m *message, properties object) {
 	const pause, interrupt = "participant_pause_sensitivity", "participant_interrupt_sensitivity"
 	switch hasPause, hasInterrupt := properties[pause] != nil, properties[interrupt] != nil; {
@@ -175,7 +175,7 @@ func (p *parser) toolResult(m *message, properties object) {
 	m.action, m.entry = actionReport, n
 }
 
-// output is a string or an object, or absent.
+// output returns the output of a tool, a string or an object, or nil if it is absent.
 func (p *parser) output(properties object) json.RawMessage {
 	raw, present := properties["output"]
 	if !present || raw[0] == '"' || raw[0] == '{' {
@@ -185,7 +185,7 @@ func (p *parser) output(properties object) json.RawMessage {
 	return nil
 }
 
-// required returns a string that must be there; ok is false if it is not.
+// required returns a required string. ok is false if it is missing.
 func (p *parser) required(properties object, key string) (text string, ok bool) {
 	raw, present := properties[key]
 	if !present {
@@ -198,8 +198,8 @@ func (p *parser) required(properties object, key string) (text string, ok bool) 
 	return text, ok
 }
 
-// oneOf returns an optional string of a few values, empty where it is absent or
-// not allowed.
+// oneOf returns an optional string that must be one of a few values. It returns "" if the
+// string is absent or not allowed.
 func (p *parser) oneOf(properties object, key string, allowed ...string) string {
 	raw, present := properties[key]
 	if !present {
@@ -212,7 +212,7 @@ func (p *parser) oneOf(properties object, key string, allowed ...string) string 
 	return ""
 }
 
-// only complains of properties other than those allowed.
+// only records a complaint about each property that is not in allowed.
 func (p *parser) only(properties object, allowed ...string) {
 	var extra []string
 	for _, key := range slices.Sorted(maps.Keys(properties)) {

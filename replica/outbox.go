@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// outbox queues events until they are sent, and applies the faults that lose, double,
-// delay or reorder them. Without faults an event is due when it happens.
+// outbox queues events until they are sent. It applies the faults that lose, double, delay
+// or reorder them. Without faults an event is due when it happens.
 type outbox struct {
 	faults  Faults
 	random  *rand.Rand
@@ -19,7 +19,7 @@ type outbox struct {
 	swapped []scheduled[delivery] // the event that waits for the next one to be sent first
 }
 
-// delivery is a message and its recipient, nil for all participants.
+// delivery is a message and its recipient. A nil recipient means all participants.
 type delivery struct {
 	to  *participant
 	msg []byte
@@ -29,7 +29,7 @@ func newOutbox(faults Faults) outbox {
 	return outbox{faults: faults, random: rand.New(rand.NewPCG(faults.Seed, 0))}
 }
 
-// post queues the messages of one event, for one participant or, with nil, for all.
+// post queues the messages of one event for one participant, or for all if to is nil.
 func (b *outbox) post(to *participant, kind Sent, at time.Time, messages ...[]byte) {
 	if at.After(b.clock) {
 		b.clock = at
@@ -90,7 +90,7 @@ func (b *outbox) add(messages []scheduled[delivery], delay time.Duration) {
 	}
 }
 
-// addSwapped queues the event that waits for its turn.
+// addSwapped queues the event that waits for the next one to be sent first.
 func (b *outbox) addSwapped(due time.Time) {
 	for _, m := range b.swapped {
 		b.queue.add(due, m.value)
@@ -98,7 +98,7 @@ func (b *outbox) addSwapped(due time.Time) {
 	b.swapped = nil
 }
 
-// take returns the next message that is due by now; ok is false if none is.
+// take returns the next message that is due by now. ok is false if there is none.
 func (b *outbox) take(now time.Time) (msg delivery, ok bool) {
 	if !b.queue.isDue(now) {
 		return delivery{}, false

@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// plainEcho reads an audio message in plain form: each key of the schema once and no
-// other, strings without escapes, and no deviation. Nearly all messages have this form,
-// and parser, which decodes each message three times, takes ten times as long. For any
-// other message ok is false, and parser reads it.
+// plainEcho reads an audio message in plain form: each key of the schema once and no other
+// key, strings without escapes, and no deviation. Nearly all messages have this form.
+// parser decodes each message three times and takes ten times as long. For any other
+// message ok is false, and parser reads the message.
 func plainEcho(msg []byte) (m message, ok bool) {
 	var e plainFields
 	p := plainJSON{msg}

@@ -10,8 +10,8 @@ import (
 	"github.com/go-audio/wav"
 )
 
-// Offsets in the 44-byte header of a WAV file, and the most samples whose size in
-// bytes fits its 32 bits.
+// Offsets in the 44-byte header of a WAV file, and the largest number of samples whose size
+// in bytes fits the header's 32 bits.
 const (
 	riffSizeOffset    = 4
 	dataSizeOffset    = 40
@@ -26,7 +26,7 @@ var errRecordingFull = errors.New("the recording has reached the 4 GiB that WAV 
 // recorder writes 16-bit mono WAV. After its first error it writes no samples and
 // only completes the header.
 type recorder struct {
-	file    io.WriteSeeker // nil for none
+	file    io.WriteSeeker // nil: no recording
 	encoder *wav.Encoder
 	buffer  audio.IntBuffer
 	err     error
@@ -44,14 +44,14 @@ func newRecorder(file io.WriteSeeker) recorder {
 // open begins the file at the rate of its first audio.
 func (r *recorder) open(rate int) {
 	r.report.Rate = rate
-	// The encoder allocates a minute of audio at the rate it is made with, and
-	// rate is only what a message claims.
+	// The encoder allocates a minute of audio at its rate, and rate is only what a message
+	// claims.
 	r.encoder = wav.NewEncoder(r.file, 1, 16, 1, formatPCM)
 	r.encoder.SampleRate = rate
 	r.buffer.Format = &audio.Format{NumChannels: 1, SampleRate: rate}
 }
 
-// write appends samples of u if they have the rate of the file.
+// write appends samples of u if their rate is that of the file.
 func (r *recorder) write(u *Utterance, samples []int16) {
 	if r.file == nil || len(samples) == 0 {
 		return
@@ -82,7 +82,7 @@ func (r *recorder) append(samples []int16) error {
 	return r.encoder.Write(&r.buffer)
 }
 
-// skip reports audio whose rate is not that of the file.
+// skip reports audio whose rate differs from that of the file.
 func (r *recorder) skip(u *Utterance, samples int) {
 	list := r.report.Unrecorded
 	if last := len(list) - 1; last >= 0 && list[last].Utterance == u.ID {
@@ -118,7 +118,8 @@ func (r *recorder) close() {
 	}
 }
 
-// correct rewrites the sizes after a failed write, which the encoder counted.
+// correct rewrites the sizes in the header after a failed write, because the encoder
+// counted that write.
 func (r *recorder) correct() error {
 	size := uint32(2 * r.report.Samples)
 	return errors.Join(r.patch(riffSizeOffset, headerSize-8+size), r.patch(dataSizeOffset, size))

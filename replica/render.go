@@ -10,11 +10,11 @@ import (
 // arrives. It does not affect the timing of playback.
 const recordInterval = time.Second
 
-// soundInterval is that bound if OnSound is set.
+// soundInterval replaces recordInterval if OnSound is set.
 const soundInterval = 20 * time.Millisecond
 
-// preBufferTimeout bounds the wait for the pre-buffer: without a new chunk for
-// this long, what has been received plays. A sender may be waiting to hear it.
+// preBufferTimeout bounds the wait for the pre-buffer. If no new chunk has arrived for this
+// long, the received audio plays. A sender may be waiting to hear it.
 const preBufferTimeout = 500 * time.Millisecond
 
 // idleTimeout bounds how long an open utterance that has run out of audio keeps
@@ -26,7 +26,7 @@ const idleTimeout = 5 * time.Second
 type utterance struct {
 	record Utterance
 	from   *participant
-	held   int64 // samples, as session.hold counts them
+	held   int64 // samples, as counted by session.hold
 
 	received    int64     // samples taken
 	heard       int64     // of those, played
@@ -42,7 +42,7 @@ type utterance struct {
 	unfinished string // the beginning of a tag at the end of its text
 	isTextSent bool   // its text was sent
 
-	graceUntil time.Time // until then late chunks are not a deviation
+	graceUntil time.Time // until then late chunks are no deviation
 }
 
 func (u *utterance) buffered() int64 { return u.received - u.heard }
@@ -53,18 +53,17 @@ type listener interface {
 	started(u *utterance, at time.Time)
 	underran(u *utterance, from, to time.Time)
 	stopped(u *utterance, at time.Time, interrupted bool)
-	idle(u *utterance, at time.Time) // it keeps another utterance waiting and must be ended
+	idle(u *utterance, at time.Time) // u keeps another utterance waiting and must be ended
 }
 
 // renderer is the render buffer and its playout clock. Every method takes the
 // time as an argument and plays up to it, so the result depends on when messages
 // arrived and not on when methods were called.
 //
-// While the first utterance of the queue plays, its sample number base was due at
-// anchor. If it is open and its last sample
-// has been played, the buffer is empty: the time of the next chunk decides
-// whether that is an underrun, so a chunk that arrives exactly when it is due is
-// in time.
+// While the first utterance of the queue plays, its sample number base was due at anchor.
+// If the utterance is open and its last received sample has been played, the buffer is
+// empty. The time of the next chunk then decides whether there was an underrun. A chunk
+// that arrives exactly when it is due is in time.
 type renderer struct {
 	listener  listener
 	preBuffer time.Duration
@@ -77,7 +76,7 @@ type renderer struct {
 	lastEnd   time.Time // when the last complete utterance had been played
 
 	marks  []mark        // in order
-	played time.Duration // by the utterances that are over
+	played time.Duration // by the utterances that have ended
 }
 
 // mark is a function to call after a played time.
@@ -86,14 +85,14 @@ type mark struct {
 	do    func(at time.Time)
 }
 
-// add appends samples to u, which is the last in the queue or new to it.
+// add appends samples to u. u must be the last utterance in the queue, or not be in it yet.
 func (r *renderer) add(u *utterance, samples []int16, now time.Time) {
 	u.keep(samples)
 	r.addTime(u, int64(len(samples)), false, now)
 }
 
-// shortChunk is the length of chunks that are stored together, because each slice
-// needs memory of its own.
+// shortChunk is the length in samples up to which chunks are stored together, because each
+// slice needs memory of its own.
 const shortChunk = 256
 
 // keep stores samples.
@@ -108,7 +107,7 @@ func (u *utterance) keep(samples []int16) {
 	}
 }
 
-// addTime lengthens u by a number of samples. A text has none, only their time.
+// addTime lengthens u by a number of samples. A text has no samples, only their duration.
 func (r *renderer) addTime(u *utterance, samples int64, last bool, now time.Time) {
 	r.stall(now)
 	u.isClosed = last
@@ -179,8 +178,8 @@ func (r *renderer) playDue(now time.Time) {
 	}
 }
 
-// untilDue returns the time until advance has something to do; ok is false if that
-// needs another message.
+// untilDue returns the time until advance has something to do. ok is false if that requires
+// another message.
 func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if !r.isRunning {
 		return 0, false
@@ -195,8 +194,8 @@ func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	return min(wait, r.interval), true
 }
 
-// untilTimeout returns the time until a wait of the first utterance ends; ok is false
-// if it does not wait.
+// untilTimeout returns the time until the first utterance stops waiting. ok is false if it
+// does not wait.
 func (r *renderer) untilTimeout(now time.Time) (wait time.Duration, ok bool) {
 	at, ok := r.timeout()
 	return at.Sub(now), ok
@@ -217,8 +216,8 @@ func (r *renderer) playedTime() time.Duration {
 	return r.played + playingTime(u.heard, u.record.Rate)
 }
 
-// nextMark returns when the next mark is reached; ok is false if the received audio
-// ends before.
+// nextMark returns when the next mark is reached. ok is false if the received audio ends
+// before it.
 func (r *renderer) nextMark() (at time.Time, ok bool) {
 	if !r.isRunning || len(r.marks) == 0 {
 		return time.Time{}, false
@@ -256,7 +255,8 @@ func (r *renderer) timeout() (at time.Time, ok bool) {
 	return time.Time{}, false
 }
 
-// emptyAt returns when the open utterance u, the first, runs or ran out of audio.
+// emptyAt returns when the open utterance u, the first in the queue, runs or ran out of
+// audio.
 func (r *renderer) emptyAt(u *utterance) time.Time {
 	switch {
 	case r.isRunning:
@@ -267,7 +267,7 @@ func (r *renderer) emptyAt(u *utterance) time.Time {
 	return u.lastArrival
 }
 
-// resume starts the first utterance that is ready, and removes empty ones.
+// resume starts the first utterance if it is ready, and removes empty utterances before it.
 func (r *renderer) resume(now time.Time) {
 	for !r.isRunning && len(r.queue) > 0 {
 		u := r.queue[0]
@@ -328,7 +328,7 @@ func (r *renderer) remove(at time.Time, interrupted bool) {
 	r.listener.stopped(u, at, interrupted)
 }
 
-// play passes the samples before number upTo to the listener.
+// play passes the samples before sample number upTo to the listener.
 func (r *renderer) play(u *utterance, upTo int64) {
 	if u.isText {
 		u.heard = max(u.heard, upTo)

@@ -1,6 +1,7 @@
-// Package replica is a stand-in for a live replica (a Tavus PAL). Senders of speech use
-// it without an account, and it reports every deviation from the documented protocol.
-// It has its own parser and shares no code with a sender, so that both cannot share a
+// Package replica is a stand-in for a live replica (a Tavus PAL). With it, senders of
+// speech can be tested without an account. It reports every deviation from the documented
+// protocol. It has a separate parser and shares no code with a sender, so the two cannot
+// share a mistake.
 // mistake.
 //
 // # Messages to the replica
@@ -11,43 +12,43 @@
 //	 "properties":{"modality":"audio","audio":"<base64 of s16le mono PCM>",
 //	               "sample_rate":24000,"inference_id":"utt-1","done":false}}
 //
-// All chunks of an utterance carry the same inference_id; done is true on its
-// last chunk and on no other. conversation.interrupt, which has no properties,
-// ends all speech at once. The replica accepts a deviation if a tolerant peer
-// could, and reports each as a [Complaint].
+// All chunks of an utterance carry the same inference_id. done is true on the last chunk
+// and on no other. conversation.interrupt has no properties and ends all speech at once.
+// The replica accepts a deviation if a tolerant peer could accept it, and reports each as a
+// [Complaint].
 //
-// A text echo is spoken without sound: it takes 60 ms for each character, tags
-// such as <emotion value="sad"/> excluded, and at least 300 ms. A respond begins
-// a new turn, and the replica answers by repeating it. The context messages,
-// sensitivity and tool results are checked and reported.
+// A text echo is spoken without sound. It takes 60 ms for each character, not counting tags
+// such as <emotion value="sad"/>, and at least 300 ms. A respond begins a new turn, which
+// the replica answers by repeating it. The replica checks and reports the context messages,
+// sensitivity and tool results.
 //
 // # Rendering
 //
-// Received audio waits in one first-in-first-out render buffer, shared by all
-// utterances. Playback starts when 100 ms are buffered (Options.PreBuffer), when
-// the utterance is complete, or when no chunk has arrived for 500 ms. From then
-// on every sample has its due time: start + n/rate, on the monotonic clock. The
-// next utterance follows without a pause if some of it has been received.
+// Received audio waits in one first-in-first-out render buffer that all utterances share.
+// Playback starts when 100 ms are buffered (Options.PreBuffer), when the utterance is
+// complete, or when no chunk has arrived for 500 ms. From then on every sample has a due
+// time: start + n/rate, on the monotonic clock. The next utterance follows without a pause
+// if some of it has been received.
 //
-// When the buffer runs out within an open utterance, the listener hears silence:
-// an underrun. Playback resumes by the rules by which it starts. The silence is
-// measured from the due time of the missing sample until playback resumes. A
-// chunk that arrives exactly when its first sample is due is in time. When the
-// buffer runs out after done, the utterance is over.
+// If the buffer runs out within an open utterance, the listener hears silence: an underrun.
+// Playback resumes under the same conditions under which it starts. The silence is measured
+// from the due time of the missing sample until playback resumes. A chunk that arrives
+// exactly when its first sample is due is in time. If the buffer runs out after done, the
+// utterance has ended.
 //
-// The replica does not poll. It computes due times, and one timer waits for the
-// next, so that under testing/synctest every number is exact.
+// The replica does not poll. It computes due times, and one timer waits for the next of
+// them. So under testing/synctest every number is exact.
 //
 // # Events from the replica
 //
-// First come system.replica_joined and its twin system.pal_joined; messages that arrive
-// earlier are lost. For each utterance the replica sends conversation.started_speaking
-// and conversation.stopped_speaking, each twice with the same payload and the same seq,
-// once with the role "pal" and once with the role "replica". They carry a UUID made
-// from the MD5 of the sender's inference_id, not the id itself (see [IDForm]). Neither
-// chunks nor interrupts are acknowledged. The words of a text are sent as
-// conversation.utterance, before it starts or, if it arrives in pieces, when it is
-// complete.
+// The first events are system.replica_joined and its twin system.pal_joined. Messages that
+// arrive earlier are lost. For each utterance the replica sends
+// conversation.started_speaking and conversation.stopped_speaking. It sends each twice with
+// the same payload and the same seq, once with the role "pal" and once with the role
+// "replica". They carry a UUID that is derived from the MD5 of the sender's inference_id,
+// not the id itself (see [IDForm]). Neither chunks nor interrupts are acknowledged. The
+// words of a text are sent as conversation.utterance. It is sent before the text starts or,
+// if the text arrives in pieces, when the text is complete.
 //
 // [Faults] make the replica and its connection misbehave; a [Script] adds events
 // of any kind.
@@ -66,7 +67,7 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultMessageLimit = 4096                   // bytes of JSON a Daily room carries in one app-message
+	DefaultMessageLimit = 4096                   // bytes of JSON in one app-message of a Daily room
 	DefaultPreBuffer    = 100 * time.Millisecond // as in Pipecat's mock of a replica
 	DefaultFaceID       = "stand-in"
 	DefaultUserFor      = time.Second
@@ -85,64 +86,61 @@ type Conn interface {
 
 // Options configure a Replica. The zero value is the replica of an ordinary room.
 type Options struct {
-	// ConversationID is the id that messages must carry; empty: that of the first
-	// message.
+	// ConversationID is the id that messages must carry. If it is empty, they must carry
+	// the id of the first message.
 	ConversationID string
 
-	// FaceID is the id with which the replica joins; empty: DefaultFaceID.
+	// FaceID is the id with which the replica joins. Empty means DefaultFaceID.
 	FaceID string
 
-	// JoinDelay is the time before the replica joins; none by default. Messages
-	// that arrive earlier are lost, as they are in a real room.
+	// JoinDelay is the time before the replica joins. The default is 0. Messages that
+	// arrive earlier are lost, as in a real room.
 	JoinDelay time.Duration
 
-	// IDs is the form of ids in events; IDVersion3 by default.
+	// IDs is the form of ids in events. The default is IDVersion3.
 	IDs IDForm
 
 	// Legacy adds the events named conversation.replica.started_speaking and
-	// conversation.replica.stopped_speaking beside the current ones; off by
-	// default.
+	// conversation.replica.stopped_speaking to the current ones. The default is false.
 	Legacy bool
 
-	// MessageLimit is the largest message in bytes; larger ones are dropped. Zero means
-	// DefaultMessageLimit, a negative value no limit.
+	// MessageLimit is the maximum size of a message in bytes. Larger messages are dropped.
+	// Zero means DefaultMessageLimit, and a negative value means no limit.
 	MessageLimit int
 
-	// PreBuffer is how much audio is buffered before playback starts or resumes. Zero
-	// means DefaultPreBuffer, a negative value none.
+	// PreBuffer is how much audio is buffered before playback starts or resumes. Zero means
+	// DefaultPreBuffer, and a negative value means none.
 	PreBuffer time.Duration
 
-	// Record receives what was heard as 16-bit mono WAV, while it plays. By
-	// default nothing is recorded. Run completes the header but does not close
-	// the file.
+	// Record receives what was heard as 16-bit mono WAV while it plays. By default nothing
+	// is recorded. Run completes the header but does not close the file.
 	Record io.WriteSeeker
 
-	// PeerGone is another error of Receive that means that the peer has left normally;
-	// none by default.
+	// PeerGone is a further error of Receive that means that the peer has left normally.
+	// The default is none.
 	PeerGone error
 
 	// Faults are the faults to simulate; none by default.
 	Faults Faults
 
-	// Die is called for Faults.DieAfter, to break the connection without a
-	// goodbye. If it is nil, Run only returns.
+	// Die is called for Faults.DieAfter, and should break the connection without a goodbye.
+	// If it is nil, Run only returns.
 	Die func()
 
 	// Script holds events to send in addition to the replica's own; none by default.
 	Script Script
 
-	// OnEvent is called when something happens, from the goroutine of Run. It
-	// must not block, because playback waits for it. Nil means no call.
+	// OnEvent is called when something happens, from the goroutine of Run. It must not
+	// block, because playback waits for it. It may be nil.
 	OnEvent func(Event)
 
-	// OnSound is called with the audio that plays, at most every 20 ms, under
-	// the conditions of OnEvent: at is when the first sample was due, rate is in
-	// Hz. It must not keep samples. Nil means no call.
+	// OnSound is called with the audio that plays, every 20 ms or more often, under the
+	// conditions of OnEvent. at is when the first sample was due, and rate is in Hz. It must
+	// not keep samples. It may be nil.
 	OnSound func(at time.Time, rate int, samples []int16)
 
-	// OnChunk is called with the length of the audio in each message that was
-	// taken, under the conditions of OnEvent: at is when it arrived. Nil means
-	// no call.
+	// OnChunk is called with the length of the audio in each accepted message, under the
+	// conditions of OnEvent. at is when the message arrived. It may be nil.
 	OnChunk func(at time.Time, participant, utterance string, length time.Duration)
 
 	// OnUtterance is called for each utterance that has ended, under the
@@ -193,13 +191,13 @@ type Replica struct {
 	room *Room
 }
 
-// New returns a replica that listens on conn once Run is called. A nil opts
-// means the defaults.
+// New returns a replica that starts to listen on conn when Run is called. A nil opts means
+// the defaults.
 func New(conn Conn, opts *Options) *Replica { return &Replica{conn, NewRoom(opts)} }
 
-// Run plays until the peer is gone, ctx ends or a fault ends it. All of these are
-// normal ends. Audio that is still queued is recorded, and reported as not
-// played. Run must be called once, and always returns the report.
+// Run plays until the peer is gone, ctx ends or a fault ends the run. All of these are
+// normal ends. Audio that is still queued is recorded and is reported as not played. Run
+// must be called only once, and always returns the report.
 //
 // It returns an error if the recording could not be written (playback continues
 // without it), if an event could not be sent, or if the connection failed.

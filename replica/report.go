@@ -34,8 +34,7 @@ type Report struct {
 	Complaints     []Complaint `json:"complaints"`
 	ComplaintCount int         `json:"complaint_count"`
 
-	// What else was received, in order. Text that was to be said is among the
-	// utterances.
+	// Other received messages, in order. Texts to be said are among the utterances.
 	Responds      []Respond     `json:"responds,omitempty"`
 	Contexts      []Context     `json:"contexts,omitempty"`
 	Sensitivities []Sensitivity `json:"sensitivities,omitempty"`
@@ -45,10 +44,10 @@ type Report struct {
 	Recording Recording `json:"recording"`
 }
 
-// End says why a run ended.
+// End says why a run has ended.
 type End string
 
-// The ways a run ends.
+// The reasons why a run ends.
 const (
 	EndPeerGone End = "peer_gone"     // the sender has left
 	EndContext  End = "context_ended" // the caller ended it
@@ -58,7 +57,7 @@ const (
 )
 
 // Utterance reports on the chunks that share one inference_id. An utterance of text has
-// no samples and no rate.
+// neither samples nor a rate.
 type Utterance struct {
 	ID      string `json:"id"`       // as the sender wrote it; empty if it gave none
 	EventID string `json:"event_id"` // in events
@@ -77,9 +76,9 @@ type Utterance struct {
 	StoppedMS    *float64 `json:"stopped_ms,omitempty"` // nil: the run ended first
 	LargestGapMS float64  `json:"largest_gap_ms"`       // between the arrivals of two chunks
 
-	// LateChunks counts chunks that came later than in a real-time stream that starts
-	// with the first one; LatestMS is the largest delay. Each consumes lead, or
-	// lengthens the silence before the replica speaks.
+	// LateChunks counts chunks that arrived later than in a real-time stream that starts
+	// with the first chunk. LatestMS is the largest delay. Each late chunk reduces the
+	// lead, or lengthens the silence before the replica speaks.
 	LateChunks int     `json:"late_chunks"`
 	LatestMS   float64 `json:"latest_ms"`
 
@@ -99,8 +98,8 @@ type Underrun struct {
 	SilenceMS float64 `json:"silence_ms"`
 }
 
-// Interrupt is one conversation.interrupt, or an interruption by somebody else
-// than the sender (Faults.InterruptAfter).
+// Interrupt is one conversation.interrupt, or an interruption by somebody other than the
+// sender (Faults.InterruptAfter).
 type Interrupt struct {
 	AtMS           float64 `json:"at_ms"`
 	Utterances     int     `json:"utterances"`      // ended by it; 0 if nothing was playing or queued
@@ -119,12 +118,12 @@ type Respond struct {
 type Context struct {
 	AtMS      float64 `json:"at_ms"`
 	Text      string  `json:"text"`
-	Append    bool    `json:"append"` // added to the context, or replaces it
+	Append    bool    `json:"append"` // true: added to the context; false: replaces it
 	JobStatus string  `json:"job_status,omitempty"`
 }
 
-// Sensitivity is how the replica should treat pauses and interruptions; an empty
-// field was not set.
+// Sensitivity says how the replica should treat pauses and interruptions. A field that was
+// not set is empty.
 type Sensitivity struct {
 	AtMS      float64 `json:"at_ms"`
 	Pause     string  `json:"pause,omitempty"`
@@ -145,8 +144,8 @@ type ToolResult struct {
 	Status     string          `json:"status"`           // "success" or "error"
 }
 
-// Recording describes the WAV file. It contains the received samples in playing order;
-// silence in between is listed here and not in the file.
+// Recording describes the WAV file. The file contains the received samples in playing
+// order. Silence in between is not in the file but is listed here.
 type Recording struct {
 	Rate       int          `json:"rate"`    // Hz; that of the first audio recorded
 	Samples    int64        `json:"samples"` // samples in the file
@@ -160,7 +159,7 @@ type Silence struct {
 	LengthMS float64 `json:"length_ms"`
 }
 
-// Unrecorded is an utterance whose rate is not that of the file.
+// Unrecorded is an utterance that is not in the file because its rate differs.
 type Unrecorded struct {
 	Utterance string `json:"utterance"`
 	Rate      int    `json:"rate"`
@@ -173,13 +172,13 @@ type EventKind string
 // The kinds of Event.
 const (
 	EventJoined    EventKind = "joined"    // the replica is in the room
-	EventReceiving EventKind = "receiving" // the first chunk of an utterance came
+	EventReceiving EventKind = "receiving" // the first chunk of an utterance arrived
 	EventStarted   EventKind = "started"   // an utterance is heard
 	EventUnderrun  EventKind = "underrun"  // playback resumed, or ended, after a silence
 	EventStopped   EventKind = "stopped"   // an utterance is over
 	EventInterrupt EventKind = "interrupt" // an interrupt was received
 	EventComplaint EventKind = "complaint" // the sender deviated from the protocol
-	EventFault     EventKind = "fault"     // a fault that happens at a set time
+	EventFault     EventKind = "fault"     // a fault happened at its set time
 	EventNoted     EventKind = "noted"     // a message other than speech was added to the report
 )
 
@@ -213,5 +212,5 @@ func list[T any](r *Report, entries *[]T, entry T) {
 // milliseconds converts a duration, with its fraction.
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// seconds is the playing time of a number of samples.
+// seconds returns the playing time of a number of samples at a rate in Hz.
 func seconds(samples int64, rate int) float64 { return float64(samples) / float64(rate) }

@@ -14,48 +14,51 @@ import (
 )
 
 const (
-	// inboxSize is how many messages may wait for the session. Each has its time of
-	// arrival, so waiting does not change its assessment.
+	// inboxSize is how many messages may wait for the session. Each message has its time of
+	// arrival, so waiting does not affect how it is judged.
 	inboxSize = 256
 
 	// outboxSize is how many messages may wait for a participant to read them.
 	outboxSize = 1024
 
-	// maxHeld is how many samples of one participant the room holds; beyond it, the
-	// room reads its messages no faster than they play: 23 minutes at 24 kHz, or 64 MB.
+	// maxHeld is how many samples of one participant the room holds: 23 minutes at 24 kHz,
+	// or 64 MB. Above that, the room reads the participant's messages no faster than they
+	// play.
 	maxHeld = 32 << 20
 
-	// goodbyeTimeout bounds the wait for the last events to be sent when the
-	// replica itself leaves.
+	// goodbyeTimeout bounds the wait until the last events are sent, when the replica
+	// itself leaves.
 	goodbyeTimeout = 5 * time.Second
 )
 
 // The errors of Room.Join, for errors.Is.
 var (
-	// ErrEnded means that the room has ended and that closed to new participants it.
+	// ErrEnded means that the room has ended. A room that has ended accepts no new
+	// participants.
 	ErrEnded = errors.New("replica: the room has ended")
 	// ErrTooSlow means that a participant did not read its messages.
 	ErrTooSlow = errors.New("replica: the participant does not read its messages")
 )
 
-// Room is one replica and its participants, as in a video room. Every participant gets
-// all events of the replica and, as with broadcast messages of a Daily room, all
-// messages of the others. Every participant may interrupt all speech.
+// Room is one replica and its participants, as in a video room. Every participant gets all
+// events of the replica. It also gets all messages of the other participants, as with
+// broadcast messages of a Daily room. Every participant may interrupt all speech.
 //
-// The documentation does not say what the service does with two senders at
-// once. This replica plays each utterance whole: utterances play in the order of
-// their first chunks, and one that begins while another plays waits for its end.
-// An open utterance ends when its sender leaves, and when it has had no chunk
-// for 5 s while another waits.
+// The documentation does not say what the service does with two senders at the same time.
+// This replica plays each utterance whole. Utterances play in the order of their first
+// chunks. An utterance that begins while another plays waits until that one ends. An open
+// utterance ends when its sender leaves, or when it has had no chunk for 5 s while another
+// waits.
 //
-// If a participant's audio fills the render buffer, the room reads its messages at the
-// speed of playback, so that the amount of audio is bounded. Its own interrupt waits
-// behind the messages that it has sent; that of another participant does not.
+// If a participant's audio fills the render buffer, the room reads that participant's
+// messages at the speed of playback. This limits the amount of audio held. The
+// participant's interrupt then waits behind the messages sent before it. The interrupt of
+// another participant does not.
 type Room struct {
 	opts    Options
 	maxHeld int64 // samples of a participant
 	inbox   chan arrival
-	ended   chan struct{} // closed when Run reads inbox no longer
+	ended   chan struct{} // closed when Run no longer reads inbox
 
 	reading sync.Mutex // held while a message is put into inbox, and during a stall
 	stall   stall
@@ -81,7 +84,7 @@ type participant struct {
 	held    atomic.Int64  // samples received and not yet played
 	space   chan struct{} // signalled when held has become less
 
-	// Of the session:
+	// Fields of the session:
 	since    time.Time  // when it came
 	open     *utterance // the utterance to which its chunks are added
 	isClosed bool       // nothing more is queued
@@ -104,11 +107,11 @@ type arrival struct {
 	at      time.Time
 	isStall bool // the room stalls after it
 
-	do func(s *session, at time.Time) // something else than a message
+	do func(s *session, at time.Time) // something other than a message
 }
 
-// samples returns about how many samples a message can hold, in base64 of 16 bits. They
-// count while the message waits for the session.
+// samples returns about how many samples a message can hold, as base64 of 16-bit samples.
+// They count while the message waits for the session.
 func (a *arrival) samples() int64 { return int64(len(a.msg)) * 3 / 8 }
 
 // NewRoom returns an empty room. A nil opts means the defaults.
@@ -128,10 +131,10 @@ func (r *Room) HasEnded() bool {
 	return r.isClosed
 }
 
-// Join adds a participant and returns when it has left, ctx has ended or the
-// room has. It returns ErrEnded if the room had ended before, and the error of
-// the connection if that failed. name is for reports and may be empty. Join does
-// not close conn.
+// Join adds a participant. It returns when the participant has left, ctx has ended or the
+// room has ended. The error is ErrEnded if the room had already ended, or the error of the
+// connection if that failed. name is for reports and may be empty. Join does not close
+// conn.
 func (r *Room) Join(ctx context.Context, conn Conn, name string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -169,9 +172,8 @@ func (r *Room) UserSpeaks(speaking bool) {
 	r.schedule(func(s *session, at time.Time) { s.userSpeaks(speaking, at) })
 }
 
-// SetFaults replaces the faults. Those of StallAfter stay as they are; the times
-// of InterruptAfter and UserAt count from now on. It does nothing in a room that
-// has ended.
+// SetFaults replaces the faults, except those of StallAfter. The times of InterruptAfter
+// and UserAt count from now on. It does nothing in a room that has ended.
 func (r *Room) SetFaults(faults Faults) {
 	r.schedule(func(s *session, at time.Time) { s.setFaults(faults) })
 }
@@ -184,9 +186,9 @@ func (r *Room) schedule(do func(s *session, at time.Time)) {
 	}
 }
 
-// Run plays until the last participant has left, ctx ends or a fault ends it,
-// and returns as Replica.Run does. It waits for the first participant. Run must
-// be called once.
+// Run plays until the last participant has left, ctx ends or a fault ends the run, and
+// returns as Replica.Run does. It waits for the first participant. Run must be called only
+// once.
 func (r *Room) Run(ctx context.Context) (Report, error) {
 	s := newSession(r.opts, time.Now())
 	end := r.serve(ctx, s)
@@ -230,7 +232,7 @@ func (r *Room) serve(ctx context.Context, s *session) arrival {
 // take handles an arrival, and reports whether it ends the run.
 func (r *Room) take(s *session, a arrival) (end arrival, isOver bool) {
 	if a.at.Before(s.start) {
-		a.at = s.start // it came before Run
+		a.at = s.start // it arrived before Run
 	}
 	switch {
 	case a.isJoin:
@@ -257,7 +259,7 @@ func (r *Room) take(s *session, a arrival) (end arrival, isOver bool) {
 	return arrival{end: s.ending, at: a.at}, true
 }
 
-// leave ends the connections for a fault of the replica.
+// leave ends the connections when a fault makes the replica leave.
 func (r *Room) leave(s *session) {
 	if s.ending == EndDied {
 		r.opts.Die()
@@ -276,8 +278,8 @@ func (r *Room) leave(s *session) {
 	}
 }
 
-// remove forgets a participant and ends its connection. The last one closes the
-// room.
+// remove removes a participant and ends its connection. If it was the last one, remove also
+// closes the room.
 func (r *Room) remove(p *participant) (isLast bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -288,8 +290,8 @@ func (r *Room) remove(p *participant) (isLast bool) {
 	return len(r.members) == 0
 }
 
-// closeAll closes the room, ends the connections of its participants and returns
-// them.
+// closeAll closes the room and ends the connections of its participants. It returns the
+// participants.
 func (r *Room) closeAll(cause error) []*participant {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -350,7 +352,7 @@ func (r *Room) failToSend(err error) {
 	r.sendErr = cmp.Or(r.sendErr, err)
 }
 
-// reason returns nil for a normal end of a connection, and else the failure.
+// reason returns why a connection ended: by ctx, by the peer, or by a failure.
 func (r *Room) reason(ctx context.Context, err error) End {
 	switch {
 	case ctx.Err() != nil && (errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))):
@@ -363,8 +365,8 @@ func (r *Room) reason(ctx context.Context, err error) End {
 	return EndFailed
 }
 
-// post queues a message for p. If p reads too slowly, messages of others are dropped,
-// and later p is removed.
+// post queues a message for p. If p reads too slowly, messages of other participants are
+// dropped. If it falls further behind, p is removed.
 func (p *participant) post(m outgoing) {
 	if !m.isEvent && len(p.out) > cap(p.out)/2 {
 		return
@@ -384,17 +386,17 @@ func (p *participant) close() {
 	}
 }
 
-// hold adds to the samples that the room holds for p; a negative number subtracts.
+// hold adds a number to the samples that the room holds for p. The number may be negative.
 func (p *participant) hold(samples int64) {
 	if p.held.Add(samples) <= p.maxHeld && samples < 0 {
 		select {
 		case p.space <- struct{}{}:
-		default: // the reader knows
+		default: // the reader already knows
 		}
 	}
 }
 
-// waitForSpace waits until the room can take more audio of p.
+// waitForSpace waits until the room can hold more audio of p.
 func (p *participant) waitForSpace(ctx context.Context) {
 	for p.held.Load() > p.maxHeld && ctx.Err() == nil {
 		select {

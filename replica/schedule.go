@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// schedule holds values until they are due, the earliest first; values due at
-// the same time stay in the order in which they were added.
+// schedule holds values until they are due, the earliest first. Values that are due at the
+// same time stay in the order in which they were added.
 type schedule[T any] []scheduled[T]
 
 type scheduled[T any] struct {
@@ -39,8 +39,8 @@ func (s *schedule[T]) pop() scheduled[T] {
 	return first
 }
 
-// untilDue returns the time until the first value is due; ok is false if the schedule
-// is empty.
+// untilDue returns the time until the first value is due. ok is false if the schedule is
+// empty.
 func (s schedule[T]) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if len(s) == 0 {
 		return 0, false

@@ -20,34 +20,34 @@ import (
 //	{"on":"conversation.tool_result","nth":2,"after_ms":100,"event":{…}}
 //	{"on":"stopped_speaking","raw":true,"event":{…}}
 //
-// Each line is independent. Its event is sent after_ms milliseconds after on has
-// happened for the nth time (the first by default). A line without on waits
-// until the replica has joined. Empty lines and lines that begin with # are
-// skipped.
+// Each line is independent. Its event is sent after_ms milliseconds after the event or
+// message that "on" names has happened for the nth time (by default the first). A line
+// without "on" waits until the replica has joined. Empty lines and lines that begin with #
+// are skipped.
 type Script []Line
 
 // Line is one event of a script and the time to send it.
 type Line struct {
-	// On is what to wait for, one of ScriptNames; joined when empty.
+	// On names what to wait for: one of ScriptNames. Empty means joined.
 	On string
 
-	// Nth is how often On must happen; zero means once.
+	// Nth is how often On must happen. Zero means once.
 	Nth int
 
 	// After is the time from then until the event is sent.
 	After time.Duration
 
-	// Raw sends the event unchanged. Otherwise a missing seq and timestamp are
-	// added; a system event gets only a timestamp.
+	// Raw sends the event unchanged. Otherwise a missing seq and timestamp are added. A
+	// system event gets only a timestamp.
 	Raw bool
 
 	// Event is the message: a JSON object or, with Raw, any JSON.
 	Event json.RawMessage
 }
 
-// ScriptNames lists what a line can wait for: events that the replica sends
-// (joined to user.utterance; a twin does not count) and messages it receives.
-// Each may have the prefix "conversation.".
+// ScriptNames lists what a line can wait for: events that the replica sends (joined to
+// user.utterance), where a twin does not count, and messages that it receives. Each name
+// may have the prefix "conversation.".
 var ScriptNames = []string{
 	"joined", "started_speaking", "stopped_speaking", "utterance",
 	"user.started_speaking", "user.stopped_speaking", "user.utterance",
@@ -61,7 +61,7 @@ const (
 	systemTime    = "2006-01-02T15:04:05.000000Z07:00"
 )
 
-// ParseScript reads a script. An error names the line.
+// ParseScript reads a script. An error names the line with the mistake.
 func ParseScript(r io.Reader) (Script, error) {
 	var script Script
 	lines := bufio.NewScanner(r)
@@ -142,7 +142,7 @@ func (l Line) name() string {
 	return strings.TrimPrefix(l.On, eventPrefix)
 }
 
-// happened schedules the lines of the script that wait for this.
+// happened schedules the lines of the script that wait for this name.
 func (s *session) happened(name string, at time.Time) {
 	name = strings.TrimPrefix(name, eventPrefix)
 	s.times[name]++

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// session is the state of one run. It has no connection: it takes messages with their
-// time of arrival, and collects events in outbox. One goroutine owns it.
+// session is the state of one run. It has no connection: it takes messages with their time
+// of arrival, and puts events into outbox. One goroutine owns it.
 type session struct {
 	opts   Options
 	start  time.Time
@@ -21,7 +21,7 @@ type session struct {
 	participants []*participant        // in order of their arrival
 	from         *participant          // the sender of the message that is handled
 	listed       []*utterance          // the utterances of the report, in order of their first chunk
-	last         *utterance            // the one begun last
+	last         *utterance            // the one that began last
 	known        map[string]*utterance // by inference_id
 	ids          []string              // ids of known, the oldest first
 	rate         int                   // Hz, of the last utterance of audio
@@ -35,7 +35,7 @@ type session struct {
 	seq  int64
 	turn int
 
-	userID    string // of what a user says, or empty
+	userID    string // id of what a user says, or empty
 	userSince time.Time
 }
 
@@ -93,7 +93,7 @@ func (s *session) join(now time.Time) {
 	s.opts.OnEvent(Event{Kind: EventJoined, AtMS: s.since(due)})
 }
 
-// untilDue returns the time until something is due without another message; ok is false
+// untilDue returns the time until something is due even if no message arrives. ok is false
 // if nothing is.
 func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if !s.hasJoined {
@@ -111,8 +111,8 @@ func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	return wait, ok
 }
 
-// welcome adds a participant. One that comes after the replica is told that the
-// replica has joined.
+// welcome adds a participant. If the replica has already joined, the participant gets the
+// event that it has joined.
 func (s *session) welcome(p *participant, at time.Time) {
 	s.advance(at)
 	p.since = at
@@ -124,8 +124,8 @@ func (s *session) welcome(p *participant, at time.Time) {
 	s.join(at)
 }
 
-// depart removes a participant, and ends its open utterance. After the last
-// participant, the end of the run does that.
+// depart removes a participant, and ends its open utterance. For the last participant, the
+// end of the run ends the utterance.
 func (s *session) depart(p *participant, at time.Time, isLast bool) {
 	s.advance(at)
 	s.from = p
@@ -150,7 +150,7 @@ func (s *session) idle(u *utterance, at time.Time) {
 	s.endOpen(u, at)
 }
 
-// endOpen ends an utterance that has had no done.
+// endOpen ends an utterance that got no done.
 func (s *session) endOpen(u *utterance, at time.Time) {
 	s.renderer.finish(u, at)
 	s.sendText(u, at, false)
@@ -170,7 +170,7 @@ func (s *session) sendDue(now time.Time) {
 // relay sends a message of one participant to the others.
 func (s *session) relay(from *participant, msg []byte) {
 	if s.opts.MessageLimit >= 0 && len(msg) > s.opts.MessageLimit {
-		return // the room's limit does not allow it
+		return // it exceeds the room's limit
 	}
 	for _, p := range s.participants {
 		if p != from {
@@ -284,7 +284,8 @@ func (s *session) begin(u *utterance, at time.Time) {
 	}
 }
 
-// remember notes the id of an utterance, and forgets the oldest of too many.
+// remember records the id of an utterance. If there are too many ids, it forgets the
+// oldest.
 func (s *session) remember(id string, u *utterance) {
 	if len(s.ids) >= MaxListed {
 		delete(s.known, s.ids[0])
@@ -297,7 +298,7 @@ func (s *session) remember(id string, u *utterance) {
 // utteranceCost is the memory of an utterance without audio, in samples.
 const utteranceCost = 1024
 
-// hold counts the memory of u until it ends, in samples.
+// hold accounts for memory of u until u ends, in samples.
 func (s *session) hold(u *utterance, samples int64) {
 	u.held += samples
 	u.from.hold(samples)
@@ -307,8 +308,8 @@ func (s *session) receiving(u *utterance, at time.Time) {
 	s.opts.OnEvent(Event{Kind: EventReceiving, AtMS: s.since(at), Participant: u.from.name, Utterance: u.record.ID})
 }
 
-// eventID returns the id of an utterance in events. An utterance without an id gets a
-// random one, as from the service.
+// eventID returns the id of an utterance in events. For an utterance without an id it
+// returns a random id, as the service does.
 func (s *session) eventID(id string) string {
 	switch {
 	case s.opts.IDs == IDRandom:
@@ -319,8 +320,7 @@ func (s *session) eventID(id string) string {
 	return s.opts.IDs.of(id)
 }
 
-// checkRateBetween compares the rate of an utterance with that of the audio
-// before it.
+// checkRateBetween compares the rate of an utterance with that of the audio before it.
 func (s *session) checkRateBetween(u *utterance, at time.Time) {
 	before := s.rate
 	s.rate = u.record.Rate
@@ -329,8 +329,8 @@ func (s *session) checkRateBetween(u *utterance, at time.Time) {
 	}
 }
 
-// checkRate compares the rate of a chunk with that of its utterance. The chunk is
-// played at the rate of the utterance, as Pipecat's mock of a replica does.
+// checkRate compares the rate of a chunk with that of its utterance. The replica plays the
+// chunk at the rate of the utterance, as Pipecat's mock of a replica does.
 func (s *session) checkRate(u *utterance, c chunk, at time.Time) {
 	if c.rate != 0 && c.rate != u.record.Rate {
 		s.complain(KindRateChanged, c.id, at, fmt.Sprintf("%d Hz within an utterance of %d Hz", c.rate, u.record.Rate))
@@ -364,10 +364,10 @@ func (s *session) countLateness(u *utterance, at time.Time) {
 	}
 }
 
-// refuse complains of a chunk for an utterance that is over or complete.
+// refuse records a complaint about a chunk for an utterance that is complete or has ended.
 func (s *session) refuse(u *utterance, done bool, at time.Time) {
 	if at.Before(u.graceUntil) {
-		return // the sender cannot know yet
+		return // the sender cannot know of the interrupt yet
 	}
 	kind, text := s.refusal(u, done)
 	s.complain(kind, u.record.ID, at, text)
@@ -388,8 +388,8 @@ func (s *session) refusal(u *utterance, done bool) (Kind, string) {
 	return KindAfterDone, "done was already received"
 }
 
-// interrupt ends all speech and reports what was dropped. A sender that did not
-// interrupt itself may send chunks until it learns of it.
+// interrupt ends all speech and reports what was dropped. If somebody other than the sender
+// interrupts, the sender may send chunks until it learns of it.
 func (s *session) interrupt(at time.Time, byOther bool) {
 	i := Interrupt{AtMS: s.since(at), ByOther: byOther, Utterances: len(s.renderer.queue)}
 	for _, u := range s.renderer.queue {
@@ -426,7 +426,7 @@ func (s *session) complain(kind Kind, id string, at time.Time, text string) {
 	s.opts.OnEvent(Event{Kind: EventComplaint, AtMS: c.AtMS, Participant: s.from.name, Utterance: id, Complaint: &c})
 }
 
-// closeInput notes that u gets no more chunks.
+// closeInput records that u gets no more chunks.
 func (s *session) closeInput(u *utterance) {
 	if u.from.open == u {
 		u.from.open = nil
@@ -462,8 +462,8 @@ func (s *session) underran(u *utterance, from, to time.Time) {
 		SilenceMS: silence})
 }
 
-// stopped completes the record of u. An utterance without any audio has no event: it
-// was never spoken.
+// stopped completes the record of u. An utterance without any audio gets no event, because
+// it was never spoken.
 func (s *session) stopped(u *utterance, at time.Time, interrupted bool) {
 	u.record.StoppedMS = new(s.since(at))
 	u.record.Interrupted = interrupted

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// The estimated duration of a spoken text: the stand-in does not synthesise speech.
+// The estimated duration of a spoken text. The stand-in does not synthesise speech.
 const (
 	timePerCharacter = 60 * time.Millisecond
 	shortestSaying   = 300 * time.Millisecond
@@ -16,14 +16,14 @@ const (
 // textRate is the rate of a text in the render buffer: one sample is a millisecond.
 const textRate = 1000
 
-// longestTag is the most bytes of an incomplete tag.
+// longestTag is the maximum size of an incomplete tag, in bytes.
 const longestTag = 256
 
-// emotionTag is a tag that some faces act on; it is not spoken.
+// emotionTag matches a tag that sets the emotion of some faces. The tag is not spoken.
 // https://docs.tavus.io/sections/conversational-video-interface/quickstart/emotional-expression
 var emotionTag = regexp.MustCompile(`</?emotion\b[^>]*>`)
 
-// estimate returns the duration of a spoken text, without its tags.
+// estimate returns the estimated duration of a spoken text, without its tags.
 func estimate(text string) time.Duration {
 	return time.Duration(utf8.RuneCountInString(emotionTag.ReplaceAllString(text, ""))) * timePerCharacter
 }
@@ -64,7 +64,7 @@ func (s *session) beginText(id string, at time.Time) *utterance {
 	return u
 }
 
-// addText adds text to u, and completes u if it cannot be continued.
+// addText adds text to u. It completes u if u cannot be continued.
 func (s *session) addText(u *utterance, c textChunk, at time.Time) {
 	ends := c.isDone || c.id == ""
 	s.countArrival(u, at)

@@ -1,16 +1,15 @@
-// Package avatar is a stand-in replica for rooms that others run: it takes audio as
-// byte streams, plays it on the clock of the stand-in replica, and publishes it as
-// packets of Opus and frames of VP8. Package face draws the pictures, or another
-// program (see Program).
+// Package avatar is a stand-in replica for rooms on other servers. It takes audio as byte
+// streams, plays it on the clock of the stand-in replica, and publishes it as packets of
+// Opus and frames of VP8. Package face draws the pictures, or another program does (see
+// Program).
 //
 // # One timeline
 //
-// Time is counted in ticks of 20 ms. At each tick the samples that the replica has
-// played since the last one become a packet, or silence does. Every second tick has a
-// picture too, made from the same samples, so sound and face stay in sync on a slow
-// machine too. Playback reports count published packets: an utterance has started when
-// its first packet is published, and its position is the audio in the published
-// packets.
+// Time is counted in ticks of 20 ms. Each tick, the timeline packs the samples that the
+// replica has played since the last tick, or silence, into a packet. Every second tick also
+// gets a picture. It is drawn from the same samples, so sound and face stay in sync even on
+// a slow machine. Playback reports count published packets. An utterance has started when
+// its first packet is published, and its position is the audio in the published packets.
 package avatar
 
 import (
@@ -43,8 +42,8 @@ const clockLag = 60 * time.Millisecond
 // MaxDelay is the largest Options.Delay.
 const MaxDelay = 5 * time.Second
 
-// Outlet publishes the output of an avatar. One goroutine each calls its methods for
-// sound, for pictures and for playback reports.
+// Outlet publishes the output of an avatar. Its methods for sound, for pictures and for
+// playback reports are called from one goroutine each.
 type Outlet interface {
 	// Sound publishes an Opus packet of 20 ms. level is its loudness in decibels below
 	// full scale, as in RFC 6464: 127 is silence.
@@ -62,11 +61,11 @@ type Options struct {
 	// Program draws the pictures. If it is nil, they show the face of the stand-in.
 	Program *Program
 
-	// Delay is how much later sound is published than Program gets it, so that pictures
-	// are ready in time. 0: DefaultDelay with a Program, none without.
+	// Delay is how much later sound is published than Program gets it, so that pictures are
+	// ready in time. 0 means DefaultDelay with a Program, and no delay without.
 	Delay time.Duration
 
-	// Record receives the played audio as WAV, by the clock of the replica; nil: no
+	// Record receives the played audio as WAV, on the clock of the replica. nil means no
 	// recording.
 	Record io.WriteSeeker
 
@@ -78,15 +77,15 @@ type Options struct {
 	Warn func(text string)
 }
 
-// DefaultDelay is Options.Delay with a Program.
+// DefaultDelay is the delay with a Program if Options.Delay is 0.
 const DefaultDelay = 200 * time.Millisecond
 
 // ErrNoOpus reports that this build cannot encode sound.
 var ErrNoOpus = errors.New("publishing sound needs libopus, which this build does not have; use " +
 	"a build with cgo")
 
-// Avatar is one replica. Speak, Clear and NeedKeyFrame may be called from any
-// goroutine; before Run, they wait for it.
+// Avatar is one replica. Speak, Clear and NeedKeyFrame may be called from any goroutine.
+// Calls before Run wait for Run.
 type Avatar struct {
 	options  Options
 	room     *replica.Room
@@ -95,7 +94,7 @@ type Avatar struct {
 	maker    *pictureMaker
 }
 
-// New makes an avatar, which does nothing before Run.
+// New returns an avatar. It does nothing until Run.
 func New(o *Options) (*Avatar, error) {
 	if !opusencoder.Available {
 		return nil, ErrNoOpus
@@ -124,9 +123,9 @@ func New(o *Options) (*Avatar, error) {
 	return a, nil
 }
 
-// Run publishes until ctx or the drawing program ends. It reports an utterance that is
-// being spoken then as interrupted. Run returns the replica's report, and why it ended:
-// the cause of ctx, or an error.
+// Run publishes until ctx or the drawing program ends. If an utterance is being spoken at
+// that time, Run reports it as interrupted. Run returns the replica's report and why it
+// ended: the cause of ctx, or an error.
 func (a *Avatar) Run(ctx context.Context, out Outlet) (replica.Report, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -19,14 +19,14 @@ import (
 // inletSize is how many messages may wait for the replica.
 const inletSize = 64
 
-// inlet converts streams to messages of one participant of the replica, one stream
-// after the other.
+// inlet converts streams, one after the other, to messages of one participant of the
+// replica.
 type inlet struct {
 	mu     sync.Mutex
 	queue  []queued
-	known  string        // the utterance that the replica got a message of last
-	clears int           // how often all was thrown away
-	turn   chan struct{} // one slot, held by the stream that is read; another after each clear
+	known  string        // the utterance of the replica's last message
+	clears int           // how often everything was dropped
+	turn   chan struct{} // one slot, held by the stream that is being read; replaced by each clear
 	came   chan struct{} // one slot, filled when there are messages
 	taken  chan struct{} // one slot, filled when there is room for more
 }
@@ -76,7 +76,7 @@ func (i *inlet) Receive(ctx context.Context) ([]byte, error) {
 }
 
 // put queues a message of an utterance that began after this number of clears. It reports
-// whether the utterance is still valid.
+// false if the utterance was cleared since.
 func (i *inlet) put(ctx context.Context, clears int, utterance string, msg []byte) bool {
 	for ctx.Err() == nil {
 		i.mu.Lock()
@@ -100,8 +100,8 @@ func (i *inlet) put(ctx context.Context, clears int, utterance string, msg []byt
 	return false
 }
 
-// clear drops the waiting messages, and interrupts the replica. It returns the utterances
-// that the replica will never know of.
+// clear drops the waiting messages and interrupts the replica. It returns the utterances
+// that the replica will never get.
 func (i *inlet) clear() (unknown []string) {
 	i.mu.Lock()
 	for _, q := range i.queue {
@@ -119,7 +119,7 @@ func (i *inlet) clear() (unknown []string) {
 	return unknown
 }
 
-// state is number of clears so far, and the slot of the streams since then.
+// state returns the number of clears so far, and the slot for streams that begin now.
 func (i *inlet) state() (clears int, turn chan struct{}) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -128,22 +128,22 @@ func (i *inlet) state() (clears int, turn chan struct{}) {
 
 // Stream is the audio of one utterance: signed 16-bit little-endian PCM.
 type Stream struct {
-	ID       string // that no other utterance has
+	ID       string // unique among all utterances
 	PCM      io.Reader
 	Rate     int // Hz
 	Channels int
 }
 
-// Speak plays a stream after those before it, and returns when all of it was read. If a
-// stream breaks, Speak plays what arrived and returns why it broke. A cleared stream is
-// read to its end and not played.
+// Speak plays a stream after the streams before it. It returns when it has read the whole
+// stream. If a stream breaks, Speak plays what arrived and returns why it broke. A cleared
+// stream is read to its end but not played.
 func (a *Avatar) Speak(ctx context.Context, s Stream) error {
 	clears, turn := a.inlet.state()
 	isPlayed := false
 	source, err := open(ctx, s)
 	if err == nil {
 		isPlayed, err = a.inlet.speak(ctx, clears, turn, s.ID, source)
-		_ = source.Close() // there is nothing to lose
+		_ = source.Close() // no data can be lost
 	}
 	if now, _ := a.inlet.state(); !isPlayed {
 		a.timeline.skip(s.ID, now != clears)
@@ -166,12 +166,12 @@ func open(ctx context.Context, s Stream) (*audio.Prepared, error) {
 	return source, nil
 }
 
-// turnTimeout bounds the wait for a stream before that has not ended, once all that
-// came of it may have been played.
+// turnTimeout bounds the wait for an earlier stream that has not ended, once all of its
+// audio may have been played.
 const turnTimeout = 10 * time.Second
 
-// speak queues the chunks of a stream. isPlayed says that at least one was: then the
-// replica or clear reports the end of the utterance.
+// speak queues the chunks of a stream. isPlayed reports that at least one chunk was queued.
+// In that case the replica or clear reports the end of the utterance.
 func (i *inlet) speak(ctx context.Context, clears int, turn chan struct{}, id string,
 	source audio.Source) (isPlayed bool, err error) {
 	timeout := time.NewTimer(turnTimeout)
@@ -179,7 +179,7 @@ func (i *inlet) speak(ctx context.Context, clears int, turn chan struct{}, id st
 	select {
 	case turn <- struct{}{}:
 		defer func() { <-turn }()
-	case <-timeout.C: // the replica ends the one before when this one begins
+	case <-timeout.C: // this utterance makes the replica end the previous one
 	case <-ctx.Done():
 		return false, context.Cause(ctx)
 	}

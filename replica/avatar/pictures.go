@@ -20,8 +20,8 @@ const bitsPerSecond = 1_500_000
 // keyFrameEvery is the longest time without a key frame.
 const keyFrameEvery = 10 * time.Second
 
-// source draws the picture for the sound of a tick. The picture is nil while there is
-// none. It is valid until the next call.
+// source draws the picture for the sound of a tick. It returns nil while there is no
+// picture. A picture is valid until the next call.
 type source func(tick int64, pcm []int16) (*image.YCbCr, error)
 
 // faceSource draws the face of the stand-in.
@@ -44,7 +44,7 @@ type pictureRequest struct {
 	pcm  []int16
 }
 
-// pictureMaker draws and encodes pictures. If that is too slow, it skips pictures.
+// pictureMaker draws and encodes pictures. If it falls behind, it skips pictures.
 type pictureMaker struct {
 	requests chan pictureRequest // one slot, with the newest
 	wanted   atomic.Bool
@@ -57,7 +57,7 @@ func (a *pictureMaker) needKeyFrame() { a.wanted.Store(true) }
 // show asks for the picture of a tick. Only one goroutine may call it.
 func (a *pictureMaker) show(tick int64, pcm []int16) {
 	select {
-	case <-a.requests: // it was not drawn in time
+	case <-a.requests: // drop it: it was not drawn in time
 	default:
 	}
 	a.requests <- pictureRequest{tick, slices.Clone(pcm)}

@@ -10,7 +10,7 @@ import (
 	"fmt"
 	"image"
 	"image/draw"
-	_ "image/jpeg" // what programs print
+	_ "image/jpeg" // the formats that programs print
 	_ "image/png"
 	"io"
 	"mime/multipart"
@@ -25,18 +25,18 @@ import (
 
 // Program draws the pictures of an avatar, such as a model of lip movement.
 //
-// It gets on its standard input, from its start on and in real time, signed 16-bit
-// little-endian mono samples at 24 kHz: speech, and silence in between. It prints
-// pictures in one of two forms:
+// On standard input it gets signed 16-bit little-endian mono samples at 24 kHz, in real
+// time from its start: speech, and silence in between. It prints pictures in one of two
+// forms:
 //
 //   - YUV4MPEG2 (as ffmpeg -f yuv4mpegpipe prints) in 4:2:0. The header states the size.
 //     A frame may state in its parameters, as Xt=1.24, to which time it belongs.
 //   - multipart/x-mixed-replace (as ffmpeg -f mpjpeg prints): a JPEG or PNG in each part,
 //     all of one size. The part's header X-Timestamp: 1.24 may state the time.
 //
-// The time is in seconds of audio since the start. Frames without a time follow at the
-// frame rate of the header, or every 40 ms. A picture is shown from its time until that
-// of the next.
+// The time is in seconds of audio since the start. Frames without a time follow each other
+// at the frame rate of the header, or every 40 ms. A picture is shown from its time until
+// that of the next picture.
 type Program struct {
 	// Command is the command line, which the shell runs.
 	Command string
@@ -69,8 +69,8 @@ type program struct {
 	pictures []picture // in the order of their times
 	shown    *image.YCbCr
 	late     time.Duration // the largest delay of a picture
-	now      time.Duration // the time that was shown last
-	err      error         // why no more pictures come
+	now      time.Duration // the time that was last shown
+	err      error         // why there are no more pictures
 }
 
 func (p *Program) start(ctx context.Context, warn func(string)) (*program, error) {
@@ -157,7 +157,7 @@ func (r *program) source() (source, error) {
 	}, nil
 }
 
-// lateStep is how much later than the last warned one a picture must be for another
+// lateStep is how much later than at the last warning a picture must be for another
 // warning.
 const lateStep = 100 * time.Millisecond
 
@@ -184,7 +184,7 @@ func (r *program) add(p picture) error {
 	return nil
 }
 
-// read reads pictures until the program prints no more.
+// read reads pictures until the program closes its output.
 func (r *program) read(in *bufio.Reader) error {
 	magic, err := in.Peek(9)
 	switch {
@@ -193,7 +193,7 @@ func (r *program) read(in *bufio.Reader) error {
 	case bytes.HasPrefix(bytes.TrimLeft(magic, "\r\n"), []byte("--")):
 		return r.readImages(in)
 	case err != nil:
-		return nil // it ended; wait says how
+		return nil // the program ended; wait says how
 	}
 	return fmt.Errorf("it prints %q, and neither YUV4MPEG2 nor multipart images", magic)
 }

@@ -17,7 +17,7 @@ const adjoining = 5 * time.Millisecond
 type item struct {
 	utterance string
 	isEnd     bool
-	at        time.Time // when the first sample was due
+	at        time.Time // when the first sample is due
 	samples   []int16
 }
 
@@ -25,8 +25,8 @@ type item struct {
 type frame struct {
 	pcm       [tickSamples]int16
 	utterance string   // of the sound; empty: silence
-	samples   int      // of the utterance
-	ended     []string // utterances that end with it
+	samples   int      // how many belong to the utterance
+	ended     []string // utterances that end with this frame
 }
 
 // notice is a playback report: a start or an end.
@@ -50,9 +50,9 @@ type timeline struct {
 	mu      sync.Mutex
 	items   []item
 	current string           // the utterance that the replica plays
-	played  map[string]int64 // samples published, of the utterances that are not over
-	delayed []frame          // made and not yet published
-	next    time.Time        // when the sound after that of the last frame is due
+	played  map[string]int64 // samples published, of unfinished utterances
+	delayed []frame          // made but not yet published
+	next    time.Time        // when the sound after the last frame is due
 	notices []notice
 	noticed chan struct{} // one slot, filled when there are notices
 }
@@ -61,7 +61,7 @@ func newTimeline(delay int) *timeline {
 	return &timeline{delay: delay, played: map[string]int64{}, noticed: newSlot()}
 }
 
-// sound takes a piece of playback. The replica calls it, as it calls event.
+// sound takes a piece of playback. The replica calls sound and event.
 func (l *timeline) sound(at time.Time, _ int, samples []int16) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -95,8 +95,8 @@ func (l *timeline) skip(utterance string, interrupted bool) {
 	l.items = append(l.items, item{utterance: utterance, isEnd: true})
 }
 
-// cut drops the unpublished rest of an utterance, and reports its position; l.mu is
-// held.
+// cut drops the unpublished rest of an utterance, and reports its position. The caller
+// holds l.mu.
 func (l *timeline) cut(utterance string) {
 	l.items = slices.DeleteFunc(l.items, func(i item) bool { return i.utterance == utterance })
 	for i := range l.delayed {
@@ -108,7 +108,7 @@ func (l *timeline) cut(utterance string) {
 	l.finish(utterance, true)
 }
 
-// finish reports the end of an utterance; l.mu is held.
+// finish reports the end of an utterance. The caller holds l.mu.
 func (l *timeline) finish(utterance string, interrupted bool) {
 	played := l.played[utterance]
 	delete(l.played, utterance)
@@ -160,8 +160,8 @@ func (l *timeline) run(ctx context.Context, encoder encoder, out Outlet, artist 
 	}
 }
 
-// step makes the frame of the tick that ends now, and returns the frame to publish now.
-// Until the delay line is full, ok is false.
+// step makes the frame of the tick that ends now. It also returns the frame to publish now.
+// While the delay line is not full yet, ok is false.
 func (l *timeline) step(now time.Time) (made, published frame, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -184,7 +184,8 @@ func (l *timeline) step(now time.Time) (made, published frame, ok bool) {
 	return made, published, true
 }
 
-// make returns the frame that begins at a time on the replica's clock; l.mu is held.
+// make returns the frame that begins at a time on the replica's clock. The caller holds
+// l.mu.
 func (l *timeline) make(begin time.Time) (f frame) {
 	for at := 0; len(l.items) > 0 && at < tickSamples; {
 		first := &l.items[0]
@@ -194,11 +195,11 @@ func (l *timeline) make(begin time.Time) (f frame) {
 			continue
 		}
 		if f.utterance != "" && f.utterance != first.utterance {
-			return f // a frame has the sound of one utterance
+			return f // a frame holds sound of only one utterance
 		}
 		gap := first.at.Sub(l.next).Abs() > adjoining
 		if gap && (at > 0 || !first.at.Before(begin.Add(Tick))) {
-			return f // it begins with a frame, once it is due
+			return f // sound begins only at the start of a frame, once it is due
 		}
 		if at == 0 && !l.isWhole() {
 			return f // the missing sound is late: silence for a whole frame is better than two fragments
@@ -214,8 +215,8 @@ func (l *timeline) make(begin time.Time) (f frame) {
 	return f
 }
 
-// isWhole reports whether the first sound fills a frame, or is the last before an end or
-// a pause; l.mu is held.
+// isWhole reports whether the first sound fills a frame, or is the last before an end or a
+// pause. The caller holds l.mu.
 func (l *timeline) isWhole() bool {
 	n, first := 0, l.items[0]
 	next := first.at
@@ -261,7 +262,7 @@ func (l *timeline) pass(out Outlet) {
 	}
 }
 
-// silence is the level of silence.
+// silence is the level of silence, in decibels below full scale.
 const silence = 127
 
 // level returns the loudness of samples, in decibels below full scale.

@@ -23,7 +23,7 @@ const (
 // eyeLine is where closed eyelids meet.
 const eyeLine = 100
 
-// shape is a filled area.
+// shape is an area to fill with a colour.
 type shape struct {
 	id    string
 	group string // eyes, mouth or another
@@ -31,7 +31,7 @@ type shape struct {
 	path  string
 }
 
-// Drawing draws the face in pictures of one size. It is for one goroutine at a time.
+// Drawing draws the face in pictures of one size. Only one goroutine may use it at a time.
 type Drawing struct {
 	scale   float64
 	shapes  []shape // the shapes that move
@@ -42,7 +42,7 @@ type Drawing struct {
 	raster  *vector.Rasterizer
 }
 
-// NewDrawing makes a Drawing with pictures that are width pixels wide, an even number.
+// NewDrawing returns a Drawing whose pictures are width pixels wide. width must be even.
 func NewDrawing(width int) (*Drawing, error) {
 	if width < 2 || width%2 != 0 {
 		return nil, fmt.Errorf("face: a picture is an even number of pixels wide, not %d", width)
@@ -73,7 +73,7 @@ func NewDrawing(width int) (*Drawing, error) {
 	return d, nil
 }
 
-// Picture draws the face in a pose. The picture is valid until the next call.
+// Picture draws the face in a pose. The returned picture is valid until the next call.
 func (d *Drawing) Picture(p Pose) (*image.YCbCr, error) {
 	draw.Draw(d.canvas, d.moving, d.still, d.moving.Min, draw.Src)
 	mouth := p.mouth()
@@ -92,7 +92,7 @@ func (d *Drawing) Picture(p Pose) (*image.YCbCr, error) {
 	return d.picture, nil
 }
 
-// fill draws a shape, in a part of a picture.
+// fill draws the part of a shape that is within part of a picture.
 func (d *Drawing) fill(to *image.RGBA, part image.Rectangle, s shape) error {
 	d.raster.Reset(part.Dx(), part.Dy())
 	corner := [2]float64{float64(part.Min.X), float64(part.Min.Y)}
@@ -144,10 +144,10 @@ func walk(path string, do func(command byte, at []float64)) error {
 	return nil
 }
 
-// flattened returns the path of closed eyes.
+// flattened returns the path of an eye with its lid closed.
 func flattened(path string) string {
 	var out strings.Builder
-	_ = walk(path, func(command byte, at []float64) { // it was walked before
+	_ = walk(path, func(command byte, at []float64) { // this path was parsed before
 		out.WriteByte(command)
 		for i, v := range at {
 			if i%2 == 1 {
@@ -210,23 +210,23 @@ func parseColor(text string) (color.RGBA, error) {
 	return color.RGBA{uint8(v >> 16), uint8(v >> 8), uint8(v), 255}, nil
 }
 
-// Talker draws the face as it says a sound, picture by picture. It is for one goroutine
-// at a time.
+// Talker draws the face while it says a sound, picture by picture. Only one goroutine may
+// use it at a time.
 type Talker struct {
 	drawing  *Drawing
 	animator Animator
 	rate     int
 }
 
-// NewTalker makes a Talker for mono samples at a rate in Hz, whose pictures are width
-// pixels wide, an even number.
+// NewTalker returns a Talker for mono samples at a rate in Hz. Its pictures are width
+// pixels wide. width must be even.
 func NewTalker(width, rate int) (*Talker, error) {
 	drawing, err := NewDrawing(width)
 	return &Talker{drawing: drawing, rate: rate}, err
 }
 
-// Picture draws the face some seconds after the last picture, while it says some
-// milliseconds of sound. The picture is valid until the next call.
+// Picture draws the face at a time in seconds after the last picture, for a short piece of
+// sound. The picture is valid until the next call.
 func (t *Talker) Picture(sound []int16, seconds float64) (*image.YCbCr, error) {
 	return t.drawing.Picture(t.animator.Next(MouthOf(sound, t.rate), seconds))
 }

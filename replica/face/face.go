@@ -1,6 +1,6 @@
-// Package face draws the face of a stand-in replica: it computes the shape of the mouth
-// for some milliseconds of sound, and the face with it. The face is a drawing in SVG. A
-// browser shows the drawing itself; for video, Drawing draws its shapes.
+// Package face draws the face of a stand-in replica. From some milliseconds of sound it
+// computes the shape of the mouth, and draws the face with it. The face is a drawing in
+// SVG. A browser shows the SVG itself. For video, Drawing draws its shapes.
 package face
 
 import (
@@ -16,30 +16,31 @@ import (
 //go:embed face.svg
 var SVG string
 
-// Pose is the state of the face at a moment.
+// Pose is the state of the face at one moment.
 type Pose struct {
 	Open   float64 // how far the mouth is open, from 0 to 1
 	Wide   float64 // how wide it is, from -1, rounded, to 1, spread
 	Blinks bool    // the eyes are closed
 }
 
-// widths says how wide the mouth is in each shape.
+// widths holds the width of the mouth for each viseme, as in Pose.Wide.
 var widths = map[Viseme]float64{VisemeWide: 1, VisemeRound: -1, VisemeTeeth: 0.6}
 
-// blinkTime and blinkEvery are how long a blink takes, and how often one comes, in
+// blinkTime is the length of a blink, and blinkEvery the time from one to the next, in
 // seconds.
 const (
 	blinkTime  = 0.13
 	blinkEvery = 3.7
 )
 
-// Animator moves a face from pose to pose. The zero value has its mouth closed.
+// Animator moves a face from pose to pose. The zero value has a closed mouth.
 type Animator struct {
 	pose Pose
 	at   float64 // seconds
 }
 
-// Next returns the pose some seconds after the last one, for a mouth that moves to m.
+// Next returns the pose at a time in seconds after the last one, for a mouth that moves to
+// m.
 func (a *Animator) Next(m Mouth, seconds float64) Pose {
 	a.at += seconds
 	a.pose.Open += (m.Open - a.pose.Open) * share(0.027, seconds)
@@ -51,11 +52,11 @@ func (a *Animator) Next(m Mouth, seconds float64) Pose {
 	return a.pose
 }
 
-// share returns the fraction of a movement that is done after some seconds, by its time
-// constant.
+// share returns the fraction of a movement that is complete after some seconds, given its
+// time constant.
 func share(constant, seconds float64) float64 { return 1 - math.Exp(-seconds/constant) }
 
-// mouthAt is the height of the corners of the mouth.
+// mouthAt is the vertical position of the corners of the mouth.
 const mouthAt = 144
 
 // mouth returns the paths of the mouth's parts for a pose, by their id. page.js has
@@ -75,14 +76,14 @@ func (p Pose) mouth() map[string]string {
 	return paths
 }
 
-// lens is the area between two curves from corner to corner of the mouth, whose
-// control points are above or below them by up and down.
+// lens returns the area between two curves from corner to corner of the mouth. up and down
+// are how far their control points are above and below the corners.
 func lens(half, up, down float64) string {
 	return fmt.Sprintf("M%.2f %dQ100 %.2f %.2f %dQ100 %.2f %.2f %dZ", 100-half, mouthAt, mouthAt+up, 100+half,
 		mouthAt, mouthAt+down, 100-half, mouthAt)
 }
 
-// slice is the middle part of a lens.
+// slice returns the middle part of a lens.
 func slice(half, up, down float64) string {
 	left, right := 100-0.6*half, 100+0.6*half
 	return fmt.Sprintf("M%.2f %.2fQ100 %.2f %.2f %.2fL%.2f %.2fQ100 %.2f %.2f %.2fZ", left, mouthAt+0.32*up,

@@ -5,7 +5,7 @@ import "math"
 // Viseme is a shape of the mouth.
 type Viseme string
 
-// The shapes of the mouth, with a sound for each.
+// The shapes of the mouth, with sounds that have this shape.
 const (
 	VisemeRest  Viseme = "rest"  // silence
 	VisemeOpen  Viseme = "open"  // a
@@ -14,29 +14,30 @@ const (
 	VisemeTeeth Viseme = "teeth" // s, f
 )
 
-// Mouth is the mouth at a moment.
+// Mouth is the shape of the mouth at one moment.
 type Mouth struct {
 	Viseme Viseme  `json:"viseme"`
 	Open   float64 `json:"open"` // from 0, closed, to 1
 }
 
-// The loudness, as the root of the mean square of full scale, below which the
-// mouth is closed, and from which it is wide open.
+// Limits of loudness (root mean square, relative to full scale). Below the first the mouth
+// is closed, and from the second on it is wide open.
 const (
 	quietest = 0.008
 	loudest  = 0.2
 )
 
-// Shares of the energy that tell the shapes apart. Fricatives have most of their
-// energy above teethAbove; of the vowels, a rounded one has nearly all of it below
-// roundBelow, and a spread one has a second formant above wideAbove. All in Hz.
+// Shares of the energy that distinguish the shapes. Fricatives have most of their energy
+// above teethAbove. Of the vowels, a rounded one has nearly all of its energy below
+// roundBelow, and a spread one has a second formant above wideAbove. The frequencies are in
+// Hz.
 const (
 	roundBelow = 900
 	wideAbove  = 1600
 	teethAbove = 3000
 )
 
-// MouthOf returns the mouth for some milliseconds of sound at a rate in Hz.
+// MouthOf returns the shape of the mouth for some milliseconds of sound at a rate in Hz.
 func MouthOf(samples []int16, rate int) Mouth {
 	loudness := rms(samples)
 	if loudness < quietest || rate <= 0 {
@@ -66,8 +67,8 @@ func rms(samples []int16) float64 {
 	return math.Sqrt(sum / float64(max(len(samples), 1)))
 }
 
-// The frequencies at which a spectrum is measured: evenly spaced on a logarithmic
-// scale, in Hz.
+// The frequencies at which a spectrum is measured, in Hz. They are evenly spaced on a
+// logarithmic scale.
 const (
 	lowestBand  = 100
 	highestBand = 8000
@@ -94,7 +95,7 @@ func spectrum(samples []int16, rate int) (low, high, teeth, total float64) {
 	return low, high, teeth, total
 }
 
-// windowed returns samples of full scale 1, through a Hann window.
+// windowed scales samples to full scale 1 and applies a Hann window.
 func windowed(samples []int16) []float64 {
 	v := make([]float64, len(samples))
 	for i, sample := range samples {
@@ -103,7 +104,7 @@ func windowed(samples []int16) []float64 {
 	return v
 }
 
-// goertzel is the power of samples at a frequency in Hz.
+// goertzel returns the power of samples at a frequency in Hz.
 func goertzel(samples []float64, rate int, hertz float64) float64 {
 	c, s1, s2 := 2*math.Cos(2*math.Pi*hertz/float64(rate)), 0.0, 0.0
 	for _, v := range samples {

@@ -19,14 +19,14 @@ import (
 // Options say where and how a replica joins. To is required.
 type Options struct {
 	To       string // livekit+wss://HOST/ROOM
-	Identity string // in the room; empty: livekit.DefaultAvatar
-	Insecure bool   // the token may cross the network without TLS
+	Identity string // its name in the room; empty: livekit.DefaultAvatar
+	Insecure bool   // the token may be sent without TLS
 
 	Program string        // that draws the pictures: see avatar.Program; empty: none
 	Delay   time.Duration // as avatar.Options.Delay
 
 	Record      io.WriteSeeker          // receives the played audio (WAV); may be nil
-	OnEvent     func(replica.Event)     // as in replica.Options
+	OnEvent     func(replica.Event)     // called with what happens in the room
 	OnUtterance func(replica.Utterance) // as in replica.Options
 	Note        func(text string)       // is called with what happens in the room
 }
@@ -72,7 +72,7 @@ func Run(ctx context.Context, o *Options) (replica.Report, error) {
 	}
 	o.Note(fmt.Sprintf("joined the room %s as %s", to.Room, worker.Identity()))
 	ended := make(chan struct{})
-	go func() { // ends with the worker's connection or below; Run waits for it
+	go func() { // it ends with the connection, or below; Run waits for it
 		defer close(ended)
 		select {
 		case <-worker.Ended():

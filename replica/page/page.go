@@ -1,7 +1,7 @@
-// Package page serves the page of a stand-in replica: it shows the face, plays the
-// sound and draws what the replica receives and plays. The page is a participant of the
-// room: it joins by WebRTC as every sender does, and interrupts and speaks by the same
-// messages. Server-sent events carry what only the replica knows.
+// Package page serves the page of a stand-in replica. The page shows the face, plays the
+// sound, and draws what the replica receives and plays. It is a participant of the room: it
+// joins by WebRTC like every sender, and interrupts and speaks with the same messages.
+// Server-sent events carry what only the replica knows.
 package page
 
 import (
@@ -40,13 +40,13 @@ type Page struct {
 
 	mu       sync.Mutex
 	browsers map[chan []byte]bool
-	people   map[int]bool // whether each connection hears, by number
+	people   map[int]bool // connection number → whether it hears
 	current  string       // the utterance that plays, or empty
 	controls Controls     // nil if there are none
 	isClosed bool
 }
 
-// Controls are the actions of the page for which there is no message.
+// Controls are the actions of the page that have no message.
 type Controls interface {
 	// UserSpeaks reports that the user begins or stops to speak.
 	UserSpeaks(speaking bool)
@@ -102,13 +102,13 @@ func (p *Page) Event(e replica.Event) {
 	p.publish(u)
 }
 
-// Chunk passes on that audio was received, at a time.
+// Chunk reports the time at which audio was received, and its length.
 func (p *Page) Chunk(at time.Time, participant, utterance string, length time.Duration) {
 	p.publish(update{Type: "chunk", T: p.seconds(at), Who: participant, Utterance: utterance, Seconds: length.Seconds()})
 }
 
-// Sound passes on the movement of the mouth while samples play. at is when the first of
-// them was due.
+// Sound reports the movement of the mouth while samples play. at is when the first of them
+// is due.
 func (p *Page) Sound(at time.Time, rate int, samples []int16) {
 	if rate <= 0 || !p.isWatched() {
 		return
@@ -117,10 +117,10 @@ func (p *Page) Sound(at time.Time, rate int, samples []int16) {
 	p.publish(update{Type: "sound", T: p.seconds(at), Seconds: float64(len(samples)) / float64(rate), Mouth: &mouth})
 }
 
-// Join passes on that a connection has joined, and whether it hears.
+// Join reports that a connection has joined, and whether it hears.
 func (p *Page) Join(connection int, hears bool) { p.setPeople(func() { p.people[connection] = hears }) }
 
-// Leave passes on that a connection has ended.
+// Leave reports that a connection has ended.
 func (p *Page) Leave(connection int) { p.setPeople(func() { delete(p.people, connection) }) }
 
 // Close ends the streams of all browsers.
@@ -147,7 +147,7 @@ func (p *Page) setPeople(change func()) {
 	p.publish(u)
 }
 
-// presenceUpdate is an update with everybody who is connected.
+// presenceUpdate returns an update that lists everybody who is connected.
 func (p *Page) presenceUpdate() update {
 	u := update{Type: "people", T: p.now()}
 	for _, hears := range p.people {
@@ -189,7 +189,7 @@ func (p *Page) disconnect(browser chan []byte) {
 	close(browser)
 }
 
-// add begins the stream of a browser with the state of the room.
+// add starts the stream of a browser with the current state of the room.
 func (p *Page) add() chan []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -214,8 +214,8 @@ func (p *Page) remove(browser chan []byte) {
 	}
 }
 
-// Shared returns a file that other pages of this program have in common with this one:
-// the style sheet page.css, and the lanes of lanes.js.
+// Shared returns a file that other pages of this program share with this one: the style
+// sheet page.css, or lanes.js, which draws the lanes.
 func Shared(name string) ([]byte, bool) {
 	if name != "page.css" && name != "lanes.js" {
 		return nil, false
@@ -224,7 +224,7 @@ func Shared(name string) ([]byte, bool) {
 	return content, err == nil
 }
 
-// policy is the Content-Security-Policy: the page loads its own files only, and
+// policy is the Content-Security-Policy. The page loads only files of this server, and
 // connects to nothing else.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; media-src " +
 	"'self' blob: mediastream:; " +
@@ -281,10 +281,10 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		content = withFace(content)
 	}
 	header.Set("Content-Type", types[name])
-	_, _ = w.Write(content) // a browser that has left needs nothing
+	_, _ = w.Write(content) // a browser that has left needs no answer
 }
 
-// longestControl is the most bytes of a control's body.
+// longestControl is the maximum size of a control's body, in bytes.
 const longestControl = 4096
 
 // control performs the action of a control.
@@ -332,7 +332,7 @@ const keepAlive = 10 * time.Second
 // stream sends updates as server-sent events until the browser leaves.
 func (p *Page) stream(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Time{}) // where that is not supported, the browser connects again
+	_ = control.SetWriteDeadline(time.Time{}) // if unsupported, the browser connects again
 	w.Header().Set("Content-Type", "text/event-stream")
 	browser := p.add()
 	defer p.remove(browser)

@@ -29,29 +29,29 @@ import (
 // faceWidth is how many pixels wide the picture of a recording is.
 const faceWidth = 320
 
-// film records both sides of a session with the face of the replica, and beside it the
-// known words as subtitles. As a listener it gets the replica's sound without encoding,
-// at its due times.
+// film records both sides of a session as a video of the replica's face, and writes the
+// known words as subtitles to a file beside it. Like a listener, it gets the replica's
+// sound at its due times, but without encoding.
 type film struct {
 	file   *recording.File
 	queue  chan func() // what is heard
 	cancel context.CancelCauseFunc
-	ended  chan error // receives once
+	ended  chan error // receives one error
 
-	// The following belong to the goroutine that runs queued work.
+	// Only the goroutine that runs queued work uses the following.
 	packet func(track string, p *rtp.Packet)
 	voice  voice
 	at     time.Time     // of the packet
 	delay  time.Duration // delay of the encoder
 
-	isMissing atomic.Bool // some of what was heard is
+	isMissing atomic.Bool // some sound was not recorded
 
 	mu    sync.Mutex
 	words *listen.Transcript
 	err   error // of words
 }
 
-// isFilm reports whether a recording is WebM or MP4 by its name.
+// isFilm reports whether the name of a recording says that it is WebM or MP4.
 func isFilm(name string) bool {
 	ending := strings.ToLower(filepath.Ext(name))
 	return ending == ".webm" || ending == ".mp4"
@@ -66,7 +66,7 @@ var errCut = errors.New("the session is over")
 // errMissing reports that a recording is incomplete.
 var errMissing = errors.New("the disk was too slow: some sound is missing")
 
-// film begins the recording of a session, which runs until close.
+// film begins the recording of a session. It continues until close.
 func (s *server) film(ctx context.Context, session int) (*film, error) {
 	name := s.options.Record
 	if session > 1 {
@@ -117,7 +117,8 @@ func (s *server) hearing(f *film) recording.Hear {
 	}
 }
 
-// do queues work, unless writing is far behind: the session never waits for the disk.
+// do queues work. If writing is far behind, do drops the work, so the session never waits
+// for the disk.
 func (f *film) do(what func()) {
 	select {
 	case f.queue <- what:
@@ -126,22 +127,22 @@ func (f *film) do(what func()) {
 	}
 }
 
-// Play takes sound to record in the room of users.
+// Play takes the sound of the users in the room.
 func (f *film) Play(track string, packet *rtp.Packet) error {
 	if track == rtc.SoundReplica {
-		return nil // which comes without a coding
+		return nil // play gets this sound unencoded
 	}
 	own, now := *packet, time.Now()
 	own.PayloadType = payloadOf(opusencoder.Available)
 	f.do(func() {
 		f.at = now
-		f.packet(fmt.Sprint(track, own.SSRC), &own) // several users speak
+		f.packet(fmt.Sprint(track, own.SSRC), &own) // several users may speak
 	})
 	return nil
 }
 
-// The payload types, as package hear knows them. Opus has a number that no other coding
-// has.
+// The payload types, as package hear knows them. The number of Opus must differ from those
+// of the other codings.
 const (
 	payloadMuLaw  = 0
 	payloadLinear = 11
@@ -161,7 +162,7 @@ func (f *film) play(at time.Time, rate int, samples []int16) {
 	f.do(func() { f.speak(piece{at: at, rate: rate, samples: own}) })
 }
 
-// pause tells that an utterance has ended.
+// pause records that an utterance has ended.
 func (f *film) pause() { f.do(func() { f.speak(piece{isEnd: true}) }) }
 
 func (f *film) speak(p piece) {
@@ -177,7 +178,7 @@ func (f *film) speak(p piece) {
 	})
 }
 
-// encoder returns a linear encoder: the sound of a replica stays at its own rate.
+// encoder returns an encoder of linear samples, which keep the replica's rate.
 func (f *film) encoder(rate int) (encoder, error) {
 	f.delay = 0
 	if rate == recording.Rate {
@@ -194,7 +195,7 @@ func (f *film) encoder(rate int) (encoder, error) {
 	return e, nil
 }
 
-// linearEncoder makes packets of samples of 16 bits (RFC 3551, L16).
+// linearEncoder makes packets of uncompressed 16-bit samples (RFC 3551, L16).
 type linearEncoder struct{}
 
 // Encode returns the samples, big-endian.
@@ -208,7 +209,7 @@ func (*linearEncoder) Encode(frame []int16) (packet []byte, err error) {
 // Close does nothing.
 func (*linearEncoder) Close() error { return nil }
 
-// follow adds this film to the callbacks of a replica's options.
+// follow adds the film to the callbacks of a replica's options.
 func (f *film) follow(options *replica.Options) {
 	start := time.Now()
 	onSound, onUtterance := options.OnSound, options.OnUtterance
@@ -223,7 +224,7 @@ func (f *film) follow(options *replica.Options) {
 	}
 }
 
-// utterance adds subtitles for an utterance that has ended, if its words are known.
+// utterance adds the subtitles of an utterance that has ended, if its words are known.
 // start is when the session began.
 func (f *film) utterance(u replica.Utterance, start time.Time) {
 	if u.Text == "" || u.StartedMS == nil {
@@ -244,7 +245,7 @@ func (f *film) utterance(u replica.Utterance, start time.Time) {
 	f.err = cmp.Or(f.err, f.words.Add(e, to))
 }
 
-// close writes all that was played, and completes the files.
+// close writes everything that was played, and completes the files.
 func (f *film) close() error {
 	late := time.AfterFunc(drainTime, func() {
 		f.isMissing.Store(true)
@@ -255,7 +256,7 @@ func (f *film) close() error {
 	select {
 	case f.queue <- func() { f.cancel(errCut) }:
 		err = <-f.ended
-	case err = <-f.ended: // it could not be written
+	case err = <-f.ended: // the film could not be written
 	}
 	if errors.Is(err, errCut) {
 		err = nil

@@ -12,11 +12,11 @@ import (
 	"echocast/rtc"
 )
 
-// Local is a stand-in replica in this process, behind a real data channel.
+// Local is a stand-in replica in this process. It is reached through a real data channel.
 type Local struct {
 	listener *rtc.Listener
-	page     *page.Page // nil: there is none
-	own      int        // connections of this process
+	page     *page.Page // nil: no page
+	own      int        // number of connections of this process
 	stop     context.CancelFunc
 	ended    sync.WaitGroup
 
@@ -32,9 +32,9 @@ type LocalOptions struct {
 	Record       string            // WAV file that records what is heard; empty: none
 	MessageLimit int               // larger messages are dropped; 0: replica.DefaultMessageLimit
 	Faults       []string          // as replica.Options.SetFaults takes them
-	OnComplaint  func(text string) // is called with each complaint about a message
+	OnComplaint  func(text string) // called with each complaint about a message
 	Participants int               // how many connections this process makes; 0: 1
-	Page         bool              // browsers may join and show the replica
+	Page         bool              // browsers may join, and show the replica
 }
 
 // StartLocal starts a replica. Close ends it.
@@ -77,7 +77,8 @@ func StartLocal(o *LocalOptions) (*Local, error) {
 	return l, nil
 }
 
-// join accepts only as many connections as this process makes, unless there is a page.
+// join accepts only as many connections as this process makes. With a page it accepts any
+// number.
 func (l *Local) join(n int, hears bool) {
 	switch {
 	case n > l.own && hears:
@@ -101,8 +102,8 @@ func (l *Local) visit(n int, isThere bool) {
 	l.changed = make(chan struct{})
 }
 
-// WaitBrowser waits until a browser shows the page, or, with isThere false, until none
-// does. The error is the cause of ctx.
+// WaitBrowser waits until a browser shows the page. If isThere is false, it waits until
+// none does. The error is the cause of ctx.
 func (l *Local) WaitBrowser(ctx context.Context, isThere bool) error {
 	for {
 		l.mu.Lock()
@@ -119,7 +120,7 @@ func (l *Local) WaitBrowser(ctx context.Context, isThere bool) error {
 	}
 }
 
-// PageURL returns the address of the page; empty if there is none.
+// PageURL returns the address of the page, or "" if there is none.
 func (l *Local) PageURL() string {
 	if l.page == nil {
 		return ""
@@ -127,7 +128,7 @@ func (l *Local) PageURL() string {
 	return strings.TrimSuffix(l.URL(), "/") + l.page.Path()
 }
 
-// URL returns the address to dial.
+// URL returns the address for rtc.Dial.
 func (l *Local) URL() string { return l.listener.URL() }
 
 func (l *Local) count(u replica.Utterance) {
@@ -142,8 +143,8 @@ func (l *Local) fail(err error) {
 	l.failed = cmp.Or(l.failed, err)
 }
 
-// Underruns returns how many underruns an utterance had, and false before it has ended.
-// They are final when the replica reports that it has stopped.
+// Underruns returns how many underruns an utterance had. It reports false if the utterance
+// has not ended. The number is final once the replica has reported that it stopped.
 func (l *Local) Underruns(id string) (int, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -151,12 +152,12 @@ func (l *Local) Underruns(id string) (int, bool) {
 	return n, ok
 }
 
-// Close ends the replica once it has noticed that its peer has left, and completes the
-// recording. It returns the first error of the replica.
+// Close ends the replica, after the replica has noticed that its peer left, and completes
+// the recording. It returns the first error of the replica.
 func (l *Local) Close() error {
-	_ = l.listener.Close() // if nothing has connected, nothing will
+	_ = l.listener.Close() // without a connection, none will come
 	if l.page != nil {
-		l.stop() // a browser may be there for ever
+		l.stop() // browsers may never leave
 	}
 	l.ended.Wait()
 	l.stop()

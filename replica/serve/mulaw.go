@@ -10,18 +10,18 @@ import (
 // muLawRate is the sampling rate of mu-law in a room, in Hz.
 const muLawRate = 8000
 
-// lobes is half the width of the filter, in samples of mu-law.
+// lobes is half the width of the filter, in output samples.
 const lobes = 8
 
-// muLawEncoder encodes sound as G.711 mu-law, 8 kHz and a byte for each sample, in a
-// build without libopus.
+// muLawEncoder encodes sound as G.711 mu-law: 8 kHz, one byte per sample. It is for builds
+// without libopus.
 type muLawEncoder struct {
-	step   float64 // input samples for each sample of mu-law
+	step   float64 // input samples per output sample
 	past   []int16 // earlier samples that the filter needs
 	packet []byte
 }
 
-// newMuLaw returns an encoder of samples at a rate of at least 8 kHz.
+// newMuLaw returns an encoder for samples at a rate of at least 8000 Hz.
 func newMuLaw(rate int) (*muLawEncoder, error) {
 	if rate < muLawRate {
 		return nil, fmt.Errorf("mu-law needs %d Hz or more, not %d", muLawRate, rate)
@@ -41,12 +41,12 @@ func (m *muLawEncoder) Encode(frame []int16) ([]byte, error) {
 	return m.packet, nil
 }
 
-// filtered returns the sound at a position, without the frequencies that 8 kHz cannot
-// carry.
+// filtered returns the sound at a position, without the frequencies that are too high for 8
+// kHz.
 func (m *muLawEncoder) filtered(in []int16, at float64) int16 {
 	sum, weights := 0.0, 0.0
 	for i := int(math.Ceil(at - lobes*m.step)); i <= min(int(at+lobes*m.step), len(in)-1); i++ {
-		x := (float64(i) - at) / m.step // in samples of mu-law
+		x := (float64(i) - at) / m.step // in output samples
 		weight := sinc(0.9*x) * (0.5 + 0.5*math.Cos(math.Pi*x/lobes))
 		sum += weight * float64(in[i])
 		weights += weight

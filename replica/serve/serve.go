@@ -1,6 +1,6 @@
-// Package serve runs a stand-in replica that other processes dial. All connections at
-// the same time share one room and one replica: each gets its events, hears it, and may
-// speak and interrupt.
+// Package serve runs a stand-in replica that other processes dial. Connections that are
+// open at the same time share one room and one replica. Each connection gets the events of
+// the replica, hears it, and may speak and interrupt.
 package serve
 
 import (
@@ -23,16 +23,17 @@ type Options struct {
 	// PeerGone, OnEvent and OnUtterance.
 	Replica replica.Options
 
-	// Record is the file that records the first session: a WAV file what the replica
-	// plays, a .webm or .mp4 file both sides and the face, with a .vtt beside it.
-	// Further sessions get new files with numbers. Empty: no recording.
+	// Record is the file that records the first session. A WAV file contains what the
+	// replica plays. A .webm or .mp4 file contains both sides and the face, with subtitles
+	// in a .vtt file beside it. Further sessions get new files with numbers. Empty means no
+	// recording.
 	Record string
 
-	// User is a sound file that is played to each connection that hears, as the
-	// microphone of a user. Empty: no user.
+	// User is a sound file that is played to each connection that hears, as if it were the
+	// microphone of a user. Empty means no user.
 	User string
 
-	// Once ends the server with its first session.
+	// Once ends the server after its first session.
 	Once bool
 
 	// Page is the page that shows the replica; nil: no page.
@@ -47,8 +48,7 @@ type Options struct {
 type Observer struct {
 	// Join is called with the number of a connection, and whether it hears.
 	Join func(connection int, hears bool)
-	// Leave is called when a connection has ended; err is nil after an orderly
-	// end.
+	// Leave is called when a connection has ended. err is nil after an orderly end.
 	Leave func(connection int, err error)
 	// Event is called for each event of a replica.
 	Event func(replica.Event)
@@ -56,8 +56,7 @@ type Observer struct {
 	Utterance func(replica.Utterance)
 	// Report is called at the end of each session.
 	Report func(replica.Report)
-	// Fail is called for each failure on this side. The first is the result of
-	// Run.
+	// Fail is called for each failure on this side. Run returns the first of them.
 	Fail func(error)
 }
 
@@ -101,15 +100,15 @@ type server struct {
 	failed   error // the first failure on this side
 }
 
-// Run accepts connections until ctx ends or, with Options.Once, until the first
-// session has ended, and waits for all connections. It returns the cause of
-// ctx, or the first failure on this side. It does not close the listener.
+// Run accepts connections until ctx ends or, with Options.Once, until the first session has
+// ended. It waits for all connections. It returns the cause of ctx, or the first failure on
+// this side. It does not close the listener.
 func Run(ctx context.Context, listener *rtc.Listener, options *Options) error {
 	accepting, stop := context.WithCancel(ctx)
 	defer stop()
 	s := &server{options: *options, observer: options.Observer.withDefaults(), sound: newSoundOut(), stop: stop}
 	if s.options.Page == nil {
-		s.options.Page = page.New() // it is not served
+		s.options.Page = page.New() // not served
 	}
 	s.options.Page.SetControls(s)
 	defer s.options.Page.Close()
@@ -138,7 +137,7 @@ func (s *server) accept(ctx, accepting context.Context, listener *rtc.Listener) 
 	}
 }
 
-// serve lets one connection take part until it ends.
+// serve serves one connection until it ends.
 func (s *server) serve(ctx context.Context, conn *rtc.Conn, n int) {
 	defer conn.Close()
 	s.observer.Join(n, conn.HasSound())
@@ -150,7 +149,7 @@ func (s *server) serve(ctx context.Context, conn *rtc.Conn, n int) {
 	s.observer.Leave(n, err)
 }
 
-// join joins the session that runs, or a new one.
+// join joins the session that is running, or starts one.
 func (s *server) join(ctx context.Context, conn *rtc.Conn, n int) error {
 	for {
 		err := s.session(ctx).Join(ctx, conn, ParticipantName(n))
@@ -160,8 +159,8 @@ func (s *server) join(ctx context.Context, conn *rtc.Conn, n int) error {
 	}
 }
 
-// session returns the room of the session that runs, which may be about to end.
-// If there is none, it starts one.
+// session returns the room of the session that is running, which may be about to end. If
+// there is none, it starts one.
 func (s *server) session(ctx context.Context) *replica.Room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,7 +202,7 @@ func (s *server) event(e replica.Event) {
 	s.observer.Event(e)
 }
 
-// record is the recording of a session: a WAV file, a film, or nothing.
+// record is the recording of a session: a WAV file, a film, or none.
 type record struct {
 	wav  *os.File
 	film *film
@@ -240,7 +239,7 @@ func (s *server) run(ctx context.Context, room *replica.Room, record record) {
 	if closed := record.close(); closed != nil {
 		err = errors.Join(err, fmt.Errorf("--record %s: %w", s.options.Record, closed))
 	}
-	if err != nil && !errors.Is(err, rtc.ErrLost) { // which Leave reports
+	if err != nil && !errors.Is(err, rtc.ErrLost) { // Leave reports ErrLost
 		s.fail(err)
 	}
 	s.observer.Report(report)
@@ -284,8 +283,8 @@ func (s *server) current() *replica.Room {
 	return s.room
 }
 
-// connectSound sends the sound of the replica and the user to a connection that asked
-// for it. The function it returns ends that.
+// connectSound sends the sound of the replica and of the user to a connection that asked
+// for sound. The function it returns stops that.
 func (s *server) connectSound(ctx context.Context, conn *rtc.Conn) (stop func()) {
 	if !conn.HasSound() {
 		return func() {}
@@ -303,8 +302,8 @@ func (s *server) connectSound(ctx context.Context, conn *rtc.Conn) (stop func())
 	}
 }
 
-// listen sends a listener the sound of the replica and, if it is a file, of the user,
-// until ctx ends or stop, which waits for it.
+// listen sends a listener the sound of the replica, and that of the user if there is a file
+// for it. It continues until ctx ends or stop is called. stop waits for the end.
 func (s *server) listen(ctx context.Context, to listener) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var user sync.WaitGroup

@@ -20,13 +20,13 @@ import (
 // opusClock is the clock rate of Opus timestamps, in Hz.
 const opusClock = 48000
 
-// frameTime is the playing time of a packet of sound.
+// frameTime is the playing time of a packet.
 const frameTime = 20 * time.Millisecond
 
-// soundBacklog is how many pieces of sound wait to be encoded, some 20 s.
+// soundBacklog is how many pieces of sound may wait to be encoded, about 20 s.
 const soundBacklog = 1024
 
-// piece is sound and the time when it was due.
+// piece is a piece of sound and the time when it was due.
 type piece struct {
 	at      time.Time
 	rate    int
@@ -70,7 +70,7 @@ func (s *soundOut) add(conn listener) (remove func()) {
 	}
 }
 
-// relay sends the microphone of conn to the others, until ctx or conn ends.
+// relay sends the microphone of conn to the other connections, until ctx or conn ends.
 func (s *soundOut) relay(ctx context.Context, conn *rtc.Conn) {
 	_ = conn.Hear(ctx, rtc.SoundAll, func(_ string, packet *rtp.Packet) {
 		s.mu.Lock()
@@ -80,11 +80,11 @@ func (s *soundOut) relay(ctx context.Context, conn *rtc.Conn) {
 				_ = other.Play(rtc.SoundUser, packet) // the owner of the connection notices its end
 			}
 		}
-	}, nil) // the connection is over
+	}, nil) // the end of the connection is no error
 }
 
-// play takes the replica's sound. It never blocks: sound that cannot be encoded in time
-// is dropped.
+// play takes the replica's sound. It never blocks. It drops sound that cannot be encoded in
+// time.
 func (s *soundOut) play(at time.Time, rate int, samples []int16) {
 	if !s.hasListeners() {
 		return
@@ -98,7 +98,7 @@ func (s *soundOut) hasListeners() bool {
 	return len(s.conns) > 0
 }
 
-// pause tells that an utterance has ended.
+// pause records that an utterance has ended.
 func (s *soundOut) pause() { s.put(piece{isEnd: true}) }
 
 func (s *soundOut) put(p piece) {
@@ -108,7 +108,7 @@ func (s *soundOut) put(p piece) {
 	}
 }
 
-// run encodes the sound. Once an utterance has ended and no other has begun, it drains the
+// run encodes the sound. When an utterance has ended and no other has begun, run drains the
 // encoder.
 func (s *soundOut) run() {
 	defer s.voice.close()
@@ -119,7 +119,7 @@ func (s *soundOut) run() {
 			if !isOpen {
 				return
 			}
-			_ = s.voice.add(p, s.start, s.send) // a rate that Opus does not have is not heard
+			_ = s.voice.add(p, s.start, s.send) // at a rate that Opus does not support, no sound
 			if quiet = nil; p.isEnd {
 				quiet = time.After(frameTime)
 			}
@@ -137,7 +137,7 @@ func (s *soundOut) send(packet *rtp.Packet) {
 	}
 }
 
-// close ends the sound. play and pause must not be called afterwards.
+// close ends the sound. play and pause must not be called after it.
 func (s *soundOut) close() {
 	close(s.pieces)
 	s.ended.Wait()
@@ -150,8 +150,8 @@ type encoder interface {
 	Close() error
 }
 
-// newEncoder returns an encoder of mono samples at a rate in Hz: of Opus, or
-// without libopus of mu-law.
+// newEncoder returns an encoder of mono samples at a rate in Hz. It encodes Opus, or mu-law
+// in a build without libopus.
 func newEncoder(rate int) (encoder, error) {
 	if !opusencoder.Available {
 		return newMuLaw(rate)
@@ -159,7 +159,7 @@ func newEncoder(rate int) (encoder, error) {
 	return opusencoder.New(rate, false)
 }
 
-// voice cuts sound into packets with their due times as timestamps.
+// voice cuts sound into packets. Their timestamps are the due times.
 type voice struct {
 	open       func(rate int) (encoder, error)
 	encoder    encoder
@@ -225,8 +225,8 @@ func (v *voice) flush(send func(*rtp.Packet)) error {
 	return v.encode(send)
 }
 
-// drain gets the rest of the sound from the encoder, by a frame of silence: Opus is 6.5 ms
-// behind.
+// drain gets the rest of the sound from the encoder by adding a frame of silence. Opus
+// delays the sound by 6.5 ms.
 func (v *voice) drain(send func(*rtp.Packet)) error {
 	err := v.flush(send)
 	if _, holds := v.encoder.(interface{ Lookahead() int }); err != nil || !holds || !v.isSpeaking {
@@ -264,7 +264,7 @@ func (v *voice) close() {
 	}
 }
 
-// playUser plays a file once to conn, as the microphone of a user.
+// playUser plays a file once to conn, as if it were the microphone of a user.
 func playUser(ctx context.Context, name string, conn listener) error {
 	file, err := os.Open(name)
 	if err != nil {
@@ -297,7 +297,7 @@ func playUser(ctx context.Context, name string, conn listener) error {
 	}
 }
 
-// nextPiece reads a frame of sound, or what is left.
+// nextPiece reads a frame of sound, or the shorter rest at the end.
 func nextPiece(source audio.Source, at time.Time) (piece, error) {
 	samples := make([]float32, opusClock/50)
 	n := 0
@@ -307,7 +307,7 @@ func nextPiece(source audio.Source, at time.Time) (piece, error) {
 			return piece{}, err
 		}
 		if err != nil {
-			break // again at the next call
+			break // the next call returns this error
 		}
 		n += k
 	}
