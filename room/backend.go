@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Backend joins rooms of one kind. If it knows their limits before joining, it is an
-// echo.Limiter too.
+// Backend joins rooms of one kind. A Backend that knows the limits of its rooms before
+// joining also implements echo.Limiter.
 type Backend interface {
 	// Join joins the room at an address. Before connecting, it returns an *OptionError
 	// for options that it does not support or that contradict each other, and an
@@ -62,8 +62,8 @@ func (e *CredentialError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *CredentialError) Unwrap() error { return e.Err }
 
-// UnreachableError reports a room that could not be joined: it does not answer, it
-// refuses us, or a program needed for joining is missing here.
+// UnreachableError reports a room that could not be joined: it does not answer, it refuses
+// us, or this machine lacks a program that joining needs.
 type UnreachableError struct{ Err error }
 
 // Error says what is wrong.
@@ -72,17 +72,17 @@ func (e *UnreachableError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// Inviter is a Backend that makes tokens with which a replica joins its rooms.
+// Inviter is a Backend that makes tokens for replicas to join its rooms.
 type Inviter interface {
-	// Invite makes the token with which an avatar joins the room at an address, and
-	// returns it with the URL of the server. An empty avatar is the default one.
+	// Invite makes a token with which an avatar joins the room at an address. It returns
+	// the token and the URL of the server. An empty avatar means the default avatar.
 	Invite(address, avatar string) (server, token string, err error)
 }
 
-// SpeechRater is a Backend for replicas that take speech at different sampling rates.
+// SpeechRater is a Backend whose replicas take speech at different sampling rates.
 type SpeechRater interface {
-	// SpeechRate returns the rate in Hz of speech for an avatar; an empty avatar is the
-	// default one.
+	// SpeechRate returns the rate in Hz of speech for an avatar. An empty avatar means the
+	// default avatar.
 	SpeechRate(avatar string) int
 }
 
@@ -101,9 +101,10 @@ var registry = struct {
 	backends map[string]Backend
 }{backends: map[string]Backend{}}
 
-// Register registers a backend for the addresses that match a pattern: "scheme", or
-// "scheme://domain" for that domain and all below it, which takes precedence. It is
-// called from init, and panics if the pattern is taken.
+// Register registers a backend for the addresses that match a pattern. The pattern is
+// "scheme", or "scheme://domain" for that domain and its subdomains. A pattern with a
+// domain takes precedence. Backends call Register from init. It panics if the pattern is
+// already registered.
 func Register(pattern string, b Backend) {
 	registry.Lock()
 	defer registry.Unlock()

@@ -9,13 +9,13 @@ import (
 	"echocast/echo"
 )
 
-// Fallback says how Rejoin joins a room once its replica is lost: with a microphone,
-// for the people in the room. Rejoin uses it if the replica has left, or after
-// failuresBeforeFallback failures in a row, and never goes back.
+// Fallback says how Rejoin joins a room when its replica is lost: with a microphone, to
+// speak to the people in the room. Rejoin uses it if the replica has left, or after
+// failuresBeforeFallback failures in a row. It never goes back to the replica.
 type Fallback struct {
-	// Address finds the room; nil: the same address.
+	// Address returns the address of the room. If it is nil, the address stays the same.
 	Address func(ctx context.Context) (string, error)
-	// Backend joins the room; nil: the one registered for the address.
+	// Backend joins the room. If it is nil, the backend registered for the address does.
 	Backend Backend
 	// OnFall, if set, is called once, before the fallback joins.
 	OnFall func(why error)
@@ -25,11 +25,11 @@ type Fallback struct {
 // used.
 const failuresBeforeFallback = 3
 
-// errReplicaLeft is the reason for a fallback.
+// errReplicaLeft is a reason to use the fallback.
 var errReplicaLeft = errors.New("the replica has left the room")
 
-// Notice records from events whether the replica is in the room, for Options.Fallback.
-// Use it as echo.Options.OnEvent.
+// Notice records from events whether the replica is in the room, for Options.Fallback. Set
+// echo.Options.OnEvent to it.
 func (r *Room) Notice(e echo.Event) {
 	if e.Role != echo.RolePal || e.Stale {
 		return
@@ -39,7 +39,7 @@ func (r *Room) Notice(e echo.Event) {
 	r.hasReplicaLeft = e.Kind == echo.KindLeft || e.Kind == echo.KindParticipantLeft
 }
 
-// again joins the room again: as before, or with the fallback.
+// again rejoins the room, as before or with the fallback.
 func (r *Room) again(ctx context.Context) (*Connection, error) {
 	if why := r.fallbackReason(); why != nil {
 		return r.joinFallback(ctx, why)
@@ -54,7 +54,7 @@ func (r *Room) again(ctx context.Context) (*Connection, error) {
 	return now, err
 }
 
-// fallbackReason returns why to use the fallback; nil: do not.
+// fallbackReason returns why to use the fallback, or nil not to use it.
 func (r *Room) fallbackReason() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	// DefaultBaseURL is where Tavus serves its API.
+	// DefaultBaseURL is the scheme and host of Tavus's API.
 	DefaultBaseURL = "https://tavusapi.com"
 	// DefaultTimeout is how long one try of a call may take.
 	DefaultTimeout = 30 * time.Second
@@ -35,18 +35,18 @@ const (
 	maxAnswer     = 1 << 20
 )
 
-// Client calls the API. It may be used by several goroutines, and its fields
-// must not change then.
+// Client calls the API. Several goroutines may use it at the same time, and its fields must
+// not change meanwhile.
 type Client struct {
 	// Key is the API key. It is required.
 	Key Key
-	// BaseURL is the scheme and host of the API. Empty: DefaultBaseURL. It is
-	// https, or http on this machine.
+	// BaseURL is the scheme and host of the API. Empty means DefaultBaseURL. The scheme is
+	// https, or http for this machine.
 	BaseURL string
-	// HTTP makes the requests. Nil: http.DefaultClient. Redirects are never
-	// followed, since the key would go with them.
+	// HTTP makes the requests. nil means http.DefaultClient. Redirects are never followed,
+	// because the key would be sent with them.
 	HTTP *http.Client
-	// Timeout is how long one try of a call may take. 0: DefaultTimeout.
+	// Timeout is how long one try of a call may take. 0 means DefaultTimeout.
 	Timeout time.Duration
 	// OnWait, if not nil, is called before a call is retried, with the reason and the
 	// delay.
@@ -62,7 +62,7 @@ func (c *Client) Check() error {
 	return err
 }
 
-// base returns the address of the API, without a slash at its end.
+// base returns the address of the API without a trailing slash.
 func (c *Client) base() (string, error) {
 	if c.BaseURL == "" {
 		return DefaultBaseURL, nil
@@ -85,8 +85,8 @@ func isLoopback(host string) bool {
 type call struct {
 	method, path string
 	query        url.Values
-	body         any    // becomes JSON; nil: none
-	message      []byte // the body unchanged, instead
+	body         any    // sent as JSON; nil: none
+	message      []byte // replaces body; sent unchanged
 	isRepeatable bool   // idempotent
 }
 
@@ -115,7 +115,7 @@ func (c call) retry(err error, try int) (wait time.Duration, yes bool) {
 		return 0, false
 	}
 	wait = firstBackoff << (try - 1)
-	wait += rand.N(wait / 4) // jitter: many clients must not retry at the same time
+	wait += rand.N(wait / 4) // jitter: clients must not retry all at once
 	answer, ok := errors.AsType[*APIError](err)
 	if !ok {
 		_, lost := errors.AsType[*TransportError](err)
@@ -181,7 +181,7 @@ func (c *Client) http() *http.Client {
 	return &careful
 }
 
-// progress traces how much of a request was sent.
+// progress traces how far a request was sent.
 type progress struct{ wantsConn, hasConn, failedToWrite atomic.Bool }
 
 func (p *progress) trace(ctx context.Context) context.Context {
@@ -196,8 +196,8 @@ func (p *progress) trace(ctx context.Context) context.Context {
 	})
 }
 
-// incomplete reports whether the service certainly did not receive the whole request,
-// so that it cannot have acted on it.
+// incomplete reports whether the service certainly did not receive the whole request. In
+// that case it cannot have acted on it.
 func (p *progress) incomplete() bool {
 	return p.failedToWrite.Load() || p.wantsConn.Load() && !p.hasConn.Load()
 }
@@ -206,7 +206,7 @@ func (c *Client) request(ctx context.Context, call call) (*http.Request, error) 
 	if err := c.Check(); err != nil {
 		return nil, err
 	}
-	address, _ := c.base() // checked
+	address, _ := c.base() // it was checked before
 	address += call.path
 	if len(call.query) > 0 {
 		address += "?" + call.query.Encode()
@@ -243,7 +243,7 @@ func (c *Client) transportError(ctx context.Context, call call, sending *progres
 		why = fmt.Sprintf("no answer within %v", c.timeout())
 	default:
 		if inner, ok := errors.AsType[*url.Error](err); ok {
-			err = inner.Err // the URL and the method are in our own text
+			err = inner.Err // our text has the URL and the method
 		}
 		why = oneLine(c.Key.redact(err.Error()), longestMessage)
 	}
@@ -251,7 +251,7 @@ func (c *Client) transportError(ctx context.Context, call call, sending *progres
 	return lost
 }
 
-// apiError returns the error of an answer that reports a failure.
+// apiError returns the error for an answer that reports a failure.
 func (c *Client) apiError(call call, response *http.Response, body []byte) error {
 	refused := call.answerError(response, c.Key.redact(messageIn(body)), body)
 	refused.RetryAfter = retryAfter(response.Header.Get("Retry-After"), time.Now())
@@ -266,7 +266,7 @@ func (c call) answerError(response *http.Response, message string, body []byte) 
 		Body: beginning(string(body), longestBody)}
 }
 
-// retryAfter reads the header of that name: seconds, or a date.
+// retryAfter reads the Retry-After header: seconds, or a date.
 func retryAfter(text string, now time.Time) time.Duration {
 	if seconds, err := strconv.Atoi(text); err == nil {
 		return time.Duration(min(max(seconds, 0), 1<<20)) * time.Second
@@ -280,7 +280,7 @@ func retryAfter(text string, now time.Time) time.Duration {
 // idPattern matches valid ids, so that no id can change the path of a call.
 var idPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$`) })
 
-// CheckID reports an error if id cannot be that of a conversation, PAL or face.
+// CheckID returns an error if id cannot be the id of a conversation, PAL or face.
 func CheckID(id string) error {
 	if !idPattern().MatchString(id) {
 		return fmt.Errorf("%q is not an id: ids have letters, digits, - and _", beginning(id, 40))

@@ -31,41 +31,43 @@ const (
 // Spec describes a conversation to be created.
 type Spec struct {
 	PAL  string // id; required
-	Face string // id; empty: the PAL's own
-	// Name is the name. Open appends to it to make it unique.
+	Face string // id; empty: the face of the PAL
+	// Name is the name. Open appends a suffix that makes it unique.
 	Name string
-	// Greeting is what the replica says first. Empty: no greeting, sent explicitly,
-	// because the service has a default greeting.
+	// Greeting is what the replica says first. Empty means no greeting. Spec sends an empty
+	// greeting explicitly, because the service has a default greeting.
 	Greeting string
-	// DynamicGreeting lets the PAL's language model make the greeting up.
+	// DynamicGreeting lets the PAL's language model compose the greeting.
 	DynamicGreeting bool
-	// Callback is the URL to which the service posts the events. Empty: none.
+	// Callback is the URL to which the service posts the events. Empty means no posts.
 	Callback string
-	// DailyRoom is the URL of the caller's own Daily room, if the account may use one.
-	// Several PALs may be in one room. Empty: a room of the service.
+	// DailyRoom is the URL of a Daily room of the caller, if the account may use one.
+	// Several PALs may be in one room. Empty means a room of the service.
 	DailyRoom string
-	// Context is for a PAL with a language model. One in echo mode has none.
+	// Context is for a PAL with a language model. A PAL in echo mode does not use it.
 	Context string
-	// MaxDuration ends the conversation in any case. 0: DefaultMaxDuration.
+	// MaxDuration is the time after which the conversation always ends. 0 means
+	// DefaultMaxDuration.
 	MaxDuration time.Duration
-	// LeftTimeout ends the conversation this long after everybody has left, so that the
-	// last words can be spoken. 0: DefaultLeftTimeout.
+	// LeftTimeout is the time from when everybody has left until the conversation ends, so
+	// that the last words can be spoken. 0 means DefaultLeftTimeout.
 	LeftTimeout time.Duration
-	// AbsentTimeout ends the conversation if nobody comes. 0: DefaultAbsentTimeout.
+	// AbsentTimeout is the time after which the conversation ends if nobody joins. 0 means
+	// DefaultAbsentTimeout.
 	AbsentTimeout time.Duration
-	// TestMode creates a conversation that costs nothing: no replica joins, and
-	// its status is Ended at once.
+	// TestMode creates a conversation that costs nothing. No replica joins, and its status
+	// is Ended at once.
 	TestMode bool
 	// Private makes a room that requires the returned Token.
 	Private bool
-	// LiveKitURL and LiveKitToken are the caller's own LiveKit room and the
-	// replica's token for it, for a PAL whose transport is LiveKit.
+	// LiveKitURL and LiveKitToken are a LiveKit room of the caller and the replica's token
+	// for it. They are for a PAL whose transport is LiveKit.
 	LiveKitURL, LiveKitToken string
-	// StateDir is the folder of Open's journal. Empty: StateDir().
+	// StateDir is the folder of Open's journal. Empty means StateDir().
 	StateDir string
 }
 
-// Check reports an invalid id or time limit, without calling the API.
+// Check returns an error for an invalid id or time limit, without calling the API.
 func (s Spec) Check() error {
 	if _, err := item(palsPath, s.PAL); err != nil {
 		return fmt.Errorf("the id of the PAL: %w", err)
@@ -90,7 +92,7 @@ func (s Spec) Check() error {
 	return nil
 }
 
-// body returns the request, with the ids under the given names.
+// body returns the request. pal and face are the names of the fields for the two ids.
 func (s Spec) body(pal, face string) map[string]any {
 	properties := map[string]any{
 		"max_call_duration":          seconds(cmp.Or(s.MaxDuration, DefaultMaxDuration)),
@@ -134,7 +136,7 @@ type Info struct {
 	PAL      string  `json:"pal_id,omitempty"`
 	Face     string  `json:"face_id,omitempty"`
 	Callback string  `json:"callback_url,omitempty"`
-	Token    string  `json:"meeting_token,omitempty"` // for the room of a private conversation; only from its creation
+	Token    string  `json:"meeting_token,omitempty"` // of a private room; only from its creation
 	Created  string  `json:"created_at,omitempty"`
 	Updated  string  `json:"updated_at,omitempty"`
 	Shutdown string  `json:"shutdown_reason,omitempty"` // why it ended, if requested and known
@@ -179,7 +181,7 @@ func (i *Info) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// shutdownReason finds the reason in the shutdown event, under either name.
+// shutdownReason finds the reason in the shutdown event, under its new or old name.
 func shutdownReason(events []Event) lenientText {
 	for _, event := range events {
 		var properties struct {
@@ -193,7 +195,7 @@ func shutdownReason(events []Event) lenientText {
 	return ""
 }
 
-// JoinURL returns the address of the room, with the token of a private one.
+// JoinURL returns the address of the room. For a private room it includes the token.
 func (i Info) JoinURL() string {
 	if i.Token == "" {
 		return i.URL
@@ -208,9 +210,9 @@ func (i Info) JoinURL() string {
 // Over reports whether the conversation has ended.
 func (i Info) Over() bool { return i.Status == Ended }
 
-// CreateConversation creates a conversation, which costs money until it ends; prefer
-// Open, which makes sure that it ends. The call is not retried: a conversation may
-// exist after any error except an APIError with a status from 300 to 499.
+// CreateConversation creates a conversation, which costs money until it ends. Prefer Open,
+// which makes sure that it ends. The call is not retried. After any error except an
+// APIError with a status from 300 to 499, a conversation may exist.
 func (c *Client) CreateConversation(ctx context.Context, spec Spec) (Info, error) {
 	var made Info
 	if err := spec.Check(); err != nil {
@@ -249,8 +251,8 @@ func (c *Client) Conversation(ctx context.Context, id string, verbose bool) (Inf
 	return info, err
 }
 
-// Conversations lists the conversations of the account that have the status;
-// an empty status means all.
+// Conversations lists the account's conversations with this status. An empty status means
+// all.
 func (c *Client) Conversations(ctx context.Context, status string) iter.Seq2[Info, error] {
 	query := url.Values{}
 	if status != "" {
@@ -271,7 +273,8 @@ func (c *Client) EndConversation(ctx context.Context, id string) error {
 	}
 	switch statusOf(err) {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusGone, http.StatusUnprocessableEntity:
-		// The documentation does not say how ending an ended conversation is answered.
+		// The documentation does not say how the service answers if the conversation has
+		// already ended.
 		if info, look := c.Conversation(ctx, id, false); look == nil && info.Over() {
 			return nil
 		}
@@ -279,8 +282,8 @@ func (c *Client) EndConversation(ctx context.Context, id string) error {
 	return err
 }
 
-// DeleteConversation deletes the record of a conversation; hard also deletes its
-// recordings, for good.
+// DeleteConversation deletes the record of a conversation. hard also permanently deletes
+// its recordings.
 func (c *Client) DeleteConversation(ctx context.Context, id string, hard bool) error {
 	path, err := item(conversationsPath, id)
 	if err != nil {

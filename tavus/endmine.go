@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// DefaultSettle is how long after the request a conversation may still be created.
+// DefaultSettle is how long after the request the service may still create a conversation.
 const DefaultSettle = 2 * time.Minute
 
 // EndOptions select the conversations that EndMine ends.
 type EndOptions struct {
 	StateDir string // empty: StateDir()
-	// All also ends conversations of processes that still run and of other
+	// All also ends conversations of processes that are still running, and of other
 	// machines.
 	All bool
-	// Keep, if it is set, reports whether a conversation with this name is another's to
-	// end. Its entry is removed.
+	// Keep, if set, reports whether somebody else will end the conversation with this name.
+	// EndMine then only removes its entry from the journal.
 	Keep func(name string) bool
-	// Settle is how long a conversation without an answer to its creation may still
-	// appear. 0: DefaultSettle.
+	// Settle is how long a conversation may still appear if its creation got no answer. 0
+	// means DefaultSettle.
 	Settle time.Duration
 }
 
@@ -34,8 +34,8 @@ type Outcome string
 const (
 	OutcomeEnded     Outcome = "ended"      // it has ended
 	OutcomeNone      Outcome = "none"       // it was never created
-	OutcomeUnsettled Outcome = "unsettled"  // there is none yet; the journal keeps it
-	OutcomeInUse     Outcome = "in use"     // its process runs, or is on another machine
+	OutcomeUnsettled Outcome = "unsettled"  // it does not exist yet; the journal keeps it
+	OutcomeInUse     Outcome = "in use"     // its process is running, or is on another machine
 	OutcomeKept      Outcome = "kept"       // another process ends it
 	OutcomeForeign   Outcome = "not theirs" // another key or service made it
 	OutcomeFailed    Outcome = "failed"     // it may still be open
@@ -50,8 +50,8 @@ type EndResult struct {
 	Host    string  `json:"host"`
 }
 
-// EndMine ends the conversations that earlier processes created and did not end. It
-// returns a result for each entry of the journal, and an error for those that may still
+// EndMine ends the conversations that earlier processes created and did not end. It returns
+// a result for each entry of the journal. The error lists the conversations that may still
 // be open.
 func EndMine(ctx context.Context, client *Client, options EndOptions) ([]EndResult, error) {
 	if err := client.Check(); err != nil {
@@ -75,7 +75,7 @@ func EndMine(ctx context.Context, client *Client, options EndOptions) ([]EndResu
 }
 
 func (c *Client) endEntry(ctx context.Context, e *entry, options EndOptions) (Outcome, error) {
-	base, _ := c.base() // checked
+	base, _ := c.base() // it was checked before
 	switch {
 	case e.BaseURL != base || e.Key != c.Key.fingerprint():
 		return OutcomeForeign, nil
@@ -99,8 +99,8 @@ func (c *Client) endEntry(ctx context.Context, e *entry, options EndOptions) (Ou
 	return outcome, err
 }
 
-// endKnown ends a conversation with a known id. The key is the one that created it, so
-// an unknown conversation was deleted.
+// endKnown ends a conversation with a known id. The key is the one that created the
+// conversation, so if the service does not know the conversation, it was deleted.
 func (c *Client) endKnown(ctx context.Context, id string) error {
 	err := c.EndConversation(ctx, id)
 	if !isGone(err) {
@@ -112,8 +112,8 @@ func (c *Client) endKnown(ctx context.Context, id string) error {
 	return err
 }
 
-// isGone reports whether an answer says that the conversation does not exist: 404 by
-// HTTP, 400 by the documentation's example.
+// isGone reports whether an answer says that the conversation does not exist. The status is
+// 404 according to HTTP, or 400 according to an example in the documentation.
 func isGone(err error) bool {
 	answer, ok := errors.AsType[*APIError](err)
 	if !ok {
@@ -123,7 +123,7 @@ func isGone(err error) bool {
 		strings.Contains(answer.Message, "conversation_id")
 }
 
-// endUnanswered ends a conversation that a creation without an answer may have left.
+// endUnanswered ends the conversation that may exist after a creation without an answer.
 func (c *Client) endUnanswered(ctx context.Context, e *entry, settle time.Duration) (Outcome, error) {
 	ended, err := c.endByName(ctx, e.Name)
 	switch {
@@ -140,16 +140,16 @@ func (c *Client) endUnanswered(ctx context.Context, e *entry, settle time.Durati
 // Unended is a conversation in the journal: requested or created, and not ended.
 type Unended struct {
 	Name string `json:"conversation_name"`
-	ID   string `json:"conversation_id,omitempty"` // empty: it may not exist
+	ID   string `json:"conversation_id,omitempty"` // empty: the conversation may not exist
 	PID  int    `json:"pid"`
 	Host string `json:"host"`
 	// Left is set if the process that created it has ended and will not end it.
 	Left bool `json:"left"`
 }
 
-// Journal lists the conversations that processes of this user created and have not
-// ended. The error is about unreadable files; the other entries are still returned. An
-// empty dir means StateDir().
+// Journal lists the conversations that processes of this user created and have not ended.
+// The error reports unreadable files. The other entries are still returned. An empty dir
+// means StateDir().
 func Journal(dir string) ([]Unended, error) {
 	dir, err := stateDir(dir)
 	if err != nil {
@@ -169,7 +169,7 @@ func Forget(dir, id string) error {
 	if err != nil {
 		return err
 	}
-	all, _ := entries(dir) // a file that cannot be read has no id
+	all, _ := entries(dir) // an unreadable file has no id
 	for _, e := range all {
 		if e.ID == id {
 			return e.remove()
@@ -178,8 +178,8 @@ func Forget(dir, id string) error {
 	return nil
 }
 
-// CountLeft returns how many conversations of Journal were created by processes that
-// have ended. It skips files that cannot be read.
+// CountLeft returns how many conversations of Journal were created by processes that have
+// ended. It skips unreadable files.
 func CountLeft(dir string) int {
 	all, _ := Journal(dir)
 	left := 0

@@ -12,12 +12,12 @@ import (
 	"unicode"
 )
 
-// APIError is an answer that reports a failure or cannot be parsed.
+// APIError reports an answer that says that a call failed, or that cannot be parsed.
 type APIError struct {
 	Method, Path string
-	Status       int           // of HTTP; 2xx if the answer could not be parsed
-	Message      string        // the service's words in one line; may be empty
-	Body         string        // the beginning of the answer, 512 bytes at most, without the key
+	Status       int           // HTTP status; 2xx if the answer could not be parsed
+	Message      string        // the service's message in one line; may be empty
+	Body         string        // the first 512 bytes of the answer at most, without the key
 	RetryAfter   time.Duration // how long the service asks to wait; 0: not given
 }
 
@@ -36,7 +36,7 @@ func (e *APIError) Error() string {
 	return text
 }
 
-// Hint returns what to do about the error; "": not known.
+// Hint returns what to do about the error, or "" if that is not known.
 func (e *APIError) Hint() string {
 	switch {
 	case e.Status < 300:
@@ -67,27 +67,27 @@ func (e *APIError) Hint() string {
 	return ""
 }
 
-// TransportError reports a call without an answer.
+// TransportError reports a call that got no answer.
 type TransportError struct {
 	text     string
-	err      error // not shown: it may contain text of the server
-	cause    error // of the caller's context, where that ended the call
-	isUnsent bool  // the service certainly never saw it
+	err      error // not shown: it may quote the server
+	cause    error // of the caller's context, if that ended the call
+	isUnsent bool  // the service certainly did not receive the request
 }
 
 // Error returns the call, and why there is no answer.
 func (e *TransportError) Error() string { return e.text }
 
-// Unwrap is the cause of the caller's context, if that ended the call.
+// Unwrap returns the cause of the caller's context, if that ended the call.
 func (e *TransportError) Unwrap() error { return e.cause }
 
 // Unsent reports whether the service certainly did not receive the request.
 func (e *TransportError) Unsent() bool { return e.isUnsent }
 
-// Is reports matches with errors of the network and of deadlines.
+// Is lets errors.Is match errors of the network and of deadlines.
 func (e *TransportError) Is(target error) bool { return errors.Is(e.err, target) }
 
-// neverSent reports whether an error comes before a request is written.
+// neverSent reports whether an error occurs only before a request is written.
 func neverSent(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "dial" || op.Op == "proxyconnect") {
 		return true
@@ -96,7 +96,7 @@ func neverSent(err error) bool {
 	return untrusted
 }
 
-// UncertainError reports a creation that may or may not have happened.
+// UncertainError reports a conversation that may or may not have been created.
 type UncertainError struct {
 	Name string // the unique name of the conversation
 	err  error
@@ -107,10 +107,10 @@ func (e *UncertainError) Error() string {
 	return fmt.Sprintf("it is unknown whether conversation %s was created: %v", e.Name, e.err)
 }
 
-// Unwrap returns why it is not known.
+// Unwrap returns why the state is unknown.
 func (e *UncertainError) Unwrap() error { return e.err }
 
-// mayHaveHappened reports whether a call that failed may have had its effect.
+// mayHaveHappened reports whether a failed call may still have had its effect.
 func mayHaveHappened(err error) bool {
 	if lost, ok := errors.AsType[*TransportError](err); ok {
 		return !lost.isUnsent
@@ -119,7 +119,7 @@ func mayHaveHappened(err error) bool {
 	return ok && (answer.Status < 300 || answer.Status == http.StatusRequestTimeout || answer.Status >= 500)
 }
 
-// statusOf returns the HTTP status of an *APIError, else 0.
+// statusOf returns the HTTP status of an *APIError, or 0 for other errors.
 func statusOf(err error) int {
 	if answer, ok := errors.AsType[*APIError](err); ok {
 		return answer.Status
@@ -132,8 +132,8 @@ const (
 	longestBody    = 512
 )
 
-// messageIn returns the message in the body of an error, under any known key, also
-// nested once. It is empty for an HTML page.
+// messageIn returns the message in the body of an error. It looks for all known keys, also
+// one level down. It returns "" for an HTML page.
 func messageIn(body []byte) string {
 	var both struct{ Error, Message, Detail json.RawMessage }
 	if json.Unmarshal(body, &both) != nil {
@@ -156,7 +156,7 @@ func messageIn(body []byte) string {
 	return ""
 }
 
-// oneLine returns text without line breaks and control characters, cut after n bytes.
+// oneLine returns text without line breaks and control characters, cut to n bytes.
 func oneLine(text string, n int) string {
 	text = strings.Map(func(c rune) rune {
 		if unicode.IsControl(c) {

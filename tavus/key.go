@@ -14,15 +14,15 @@ import (
 
 const redacted = redact.Mark
 
-// Key is an API key. It prints, marshals and logs as "redacted". The zero Key means no
-// key.
+// Key is an API key. It is printed, marshalled and logged as "redacted". The zero Key means
+// no key.
 type Key struct {
-	// A function, because fmt prints unexported fields without their methods, but of a
-	// function only the address.
+	// It is a function because fmt prints unexported fields without calling their methods.
+	// Of a function, fmt prints only the address.
 	reveal func() string
 }
 
-// NewKey makes a key of text, without surrounding space. The error never shows the
+// NewKey makes a key from text, without the surrounding space. Its errors never contain the
 // text.
 func NewKey(text string) (Key, error) {
 	text = strings.TrimSpace(text)
@@ -57,11 +57,11 @@ func (k Key) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 // LogValue returns "redacted".
 func (k Key) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// fingerprint distinguishes keys and reveals nothing about them.
+// fingerprint identifies a key without revealing anything about it.
 func (k Key) fingerprint() string {
 	sum := sha256.Sum256([]byte("echocast:" + k.secret()))
 	return hex.EncodeToString(sum[:4])
 }
 
-// redact removes the key from text of a server, which may repeat it, plain or encoded.
+// redact removes the key from a server's text, which may repeat it unchanged or encoded.
 func (k Key) redact(text string) string { return redact.New(k.secret()).Text(text) }

@@ -18,7 +18,7 @@ const (
 // lenientText is a string that the service may send as a number, a boolean or null.
 type lenientText string
 
-// UnmarshalJSON never fails: it keeps a value that is not a string as it was written.
+// UnmarshalJSON never fails. It keeps the JSON text of a value that is not a string.
 func (l *lenientText) UnmarshalJSON(raw []byte) error {
 	var text string
 	if json.Unmarshal(raw, &text) == nil { // null, too
@@ -31,7 +31,7 @@ func (l *lenientText) UnmarshalJSON(raw []byte) error {
 
 func firstText(texts ...lenientText) string { return string(cmp.Or(texts...)) }
 
-// list yields all items of a collection, page by page. An error ends the sequence.
+// list yields all items of a collection, page by page. It ends after an error.
 func list[T any](ctx context.Context, c *Client, path string, query url.Values, id func(T) string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		seen := map[string]bool{}
@@ -49,7 +49,7 @@ func list[T any](ctx context.Context, c *Client, path string, query url.Values, 
 			fresh := false
 			for _, one := range answer.Data {
 				if seen[id(one)] {
-					continue // pages shift while they are read
+					continue // items move between pages while they are read
 				}
 				fresh, seen[id(one)] = true, true
 				if !yield(one, nil) {

@@ -6,19 +6,19 @@ import (
 	"time"
 )
 
-// Limits of SendAppMessage. It is not documented whether the rate counts per
-// conversation or per API key.
+// Limits of SendAppMessage. It is not documented whether the rate applies per conversation
+// or per API key.
 const (
 	MaxAppMessage    = 65536 // bytes of a message
 	AppMessages      = 120   // requests in AppMessageWindow
 	AppMessageWindow = time.Minute
 )
 
-// SendAppMessage sends one message of the Interactions Protocol, a JSON object,
-// to the PAL of a conversation. It makes one request and retries nothing: after
-// a *TransportError that is not Unsent, and after a status of 500 or more other
-// than 502, the message may have been delivered. The service delivers messages
-// in the order of their requests, so the caller waits for one to return before
+// SendAppMessage sends one message of the Interactions Protocol, a JSON object, to the PAL
+// of a conversation. It makes one request and never retries. After a *TransportError that
+// is not Unsent, and after a status of 500 or more other than 502, the message may have
+// been delivered. The service delivers messages in the order of their requests, so callers
+// must wait for one call to return before they make the next.
 // the next.
 //
 // https://docs.tavus.io/api-reference/conversations/send-app-message

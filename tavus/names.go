@@ -8,13 +8,13 @@ import (
 	"sync"
 )
 
-// The names of 2026, and the older ones.
+// The names since 2026, and the older names.
 const (
 	palsPath, personasPath  = "/v2/pals", "/v2/personas"
 	facesPath, replicasPath = "/v2/faces", "/v2/replicas"
 )
 
-// Compiled when they are needed: most runs of a program do not.
+// These are compiled when they are first needed, since most programs do not need them.
 var (
 	oldNames = sync.OnceValue(func() *regexp.Regexp {
 		return regexp.MustCompile(`\b(default_replica_id|replica_id|persona_id|persona_name)\b`)
@@ -31,8 +31,8 @@ var (
 	})
 )
 
-// wantsOldNames reports whether a refusal misses an old name or does not know a new
-// one. Then the service did nothing.
+// wantsOldNames reports whether the service refused a call because an old name is missing
+// or a new one is unknown. In that case the call had no effect.
 func wantsOldNames(err error) bool {
 	refused, ok := errors.AsType[*APIError](err)
 	if !ok {
@@ -48,14 +48,14 @@ func wantsOldNames(err error) bool {
 		unknown().MatchString(text)
 }
 
-// lacksPath reports whether the service may not have the path at all.
+// lacksPath reports whether the service may not know the path.
 func lacksPath(err error) bool {
 	status := statusOf(err)
 	return status == http.StatusNotFound || status == http.StatusMethodNotAllowed
 }
 
-// withOldNames repeats a call with the old names if the service does not know the new
-// ones. If both fail because the path or id is missing, it returns the first error.
+// withOldNames repeats a call with the old names if the service does not know the new ones.
+// If both calls fail because the path or id is missing, it returns the first error.
 func withOldNames(err error, again func() error) error {
 	if !lacksPath(err) && !wantsOldNames(err) {
 		return err

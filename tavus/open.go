@@ -16,12 +16,12 @@ import (
 	"echocast/internal/sleep"
 )
 
-// Timeouts after the caller's context has ended: together less than the 5 s after which
-// a signal ends echocast.
+// Timeouts after the caller's context has ended. Together they are shorter than the 5 s
+// after which a signal ends echocast.
 const (
-	creationGrace = 1500 * time.Millisecond // for a creation that is under way
-	endGrace      = 2500 * time.Millisecond // for ending the conversation
-	endTryTimeout = 1200 * time.Millisecond // for one try of that
+	creationGrace = 1500 * time.Millisecond // to complete a creation in progress
+	endGrace      = 2500 * time.Millisecond // to end the conversation
+	endTryTimeout = 1200 * time.Millisecond // for one try to end it
 )
 
 // closeTimeout bounds Close while the caller's context lasts.
@@ -33,7 +33,7 @@ type Conversation struct {
 
 	client        *Client
 	entry         *entry
-	mayExistTwice bool // it was requested more than once, so the service may have created two
+	mayExistTwice bool // requested more than once, so two may exist
 
 	mu       sync.Mutex
 	hasEnded bool
@@ -42,10 +42,10 @@ type Conversation struct {
 // Open creates a conversation and keeps it in the journal until it has ended. The
 // caller must call Close.
 //
-// If the creation was not confirmed, Open looks for the conversation by its
-// unique name. If that fails too, the error is an *UncertainError, the journal
-// keeps the name, and EndMine ends the conversation later. When ctx ends, a
-// creation under way gets a moment to finish, so that it can be ended.
+// If the service did not confirm the creation, Open looks for the conversation by its
+// unique name. If that fails too, the error is an *UncertainError. The journal then keeps
+// the name, and EndMine ends the conversation later. When ctx ends, Open waits briefly for
+// a creation in progress, so that it can end the conversation.
 func Open(ctx context.Context, client *Client, spec Spec) (*Conversation, error) {
 	if err := cmp.Or(client.Check(), spec.Check(), context.Cause(ctx)); err != nil {
 		return nil, err
@@ -100,9 +100,9 @@ func extend(ctx context.Context, grace time.Duration) (context.Context, context.
 	}
 }
 
-// create requests the conversation. If it gets no answer, it looks for the conversation
-// by name. It repeats the request only if the service said that it is busy and has no
-// conversation of that name.
+// create requests the conversation. If it gets no answer, it looks for the conversation by
+// name. It repeats the request only if the service said that it is busy and no conversation
+// has that name.
 func (c *Conversation) create(ctx context.Context, spec Spec) (Info, error) {
 	for try := 1; ; try++ {
 		info, err := c.client.CreateConversation(ctx, spec)
@@ -131,12 +131,12 @@ func (c *Conversation) create(ctx context.Context, spec Spec) (Info, error) {
 	}
 }
 
-// findNew looks for a conversation by its unique name, three times: the service
-// may not list yet what it has just created. It returns nil if there is none.
+// findNew looks for a conversation by its unique name. It tries three times, because the
+// service may not list a new conversation at once. It returns nil if it finds none.
 func (c *Client) findNew(ctx context.Context, spec Spec) (*Info, error) {
 	status := Active
 	if spec.TestMode {
-		status = "" // these have ended
+		status = "" // these have already ended
 	}
 	for _, wait := range []time.Duration{0, time.Second, 3 * time.Second} {
 		if cause := sleep.For(ctx, wait); cause != nil {
@@ -153,7 +153,7 @@ func (c *Client) findNew(ctx context.Context, spec Spec) (*Info, error) {
 	return nil, nil
 }
 
-// withName lists the conversations of that name.
+// withName lists the conversations with this name.
 func (c *Client) withName(ctx context.Context, name, status string) (found []Info, err error) {
 	for info, err := range c.Conversations(ctx, status) {
 		if err != nil {
@@ -166,8 +166,8 @@ func (c *Client) withName(ctx context.Context, name, status string) (found []Inf
 	return found, nil
 }
 
-// endUnknown ends a conversation that a failed creation may have left, and returns the
-// error to report. If that fails, the journal keeps the entry.
+// endUnknown ends the conversation that may exist after a failed creation, and returns the
+// error to report. If it cannot end it, the journal keeps the entry.
 func (c *Conversation) endUnknown(ctx context.Context, err error) error {
 	if _, unsure := errors.AsType[*UncertainError](err); !unsure {
 		return errors.Join(err, c.entry.remove())
@@ -187,7 +187,7 @@ func (c *Client) withShortTries() *Client {
 	return &short
 }
 
-// endByName ends every conversation of that name and counts them.
+// endByName ends every conversation with this name. It returns how many it ended.
 func (c *Client) endByName(ctx context.Context, name string) (n int, err error) {
 	found, err := c.withName(ctx, name, Active)
 	if err != nil {
@@ -205,13 +205,14 @@ func (c *Client) endByName(ctx context.Context, name string) (n int, err error) 
 	return n, nil
 }
 
-// Attach is a conversation that another process has created, for this one to end.
+// Attach returns a conversation that another process created, so that this process can end
+// it.
 func Attach(client *Client, info Info) *Conversation {
 	return &Conversation{Info: info, client: client}
 }
 
-// Disown leaves the ending of the conversation to another process. Close does nothing
-// after it.
+// Disown leaves it to another process to end the conversation. After that, Close does
+// nothing.
 func (c *Conversation) Disown() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -234,9 +235,9 @@ func EndNamed(ctx context.Context, client *Client, name string) error {
 	return nil
 }
 
-// Close ends the conversation, even after ctx has ended, and removes it from the
-// journal. It takes at most 20 s, and at most 2.5 s once ctx has ended. After a success
-// another call does nothing; after an error it tries again.
+// Close ends the conversation, even if ctx has ended, and removes it from the journal. It
+// takes at most 20 s, and at most 2.5 s after ctx has ended. If it succeeded, further calls
+// do nothing. If it failed, the next call tries again.
 func (c *Conversation) Close(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"net/http"
 )
 
-// PAL is a speaker of conversations, formerly called persona.
+// PAL is a speaker of conversations. Tavus formerly called it a persona.
 type PAL struct {
 	ID       string `json:"pal_id"`
 	Name     string `json:"pal_name,omitempty"`
@@ -48,7 +48,7 @@ func (p *PAL) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// palTransport is the layer that configures the rooms of a PAL.
+// palTransport is the part of a PAL's layers that configures its rooms.
 type palTransport struct {
 	Type  lenientText `json:"transport_type"`
 	Input struct {
@@ -61,7 +61,7 @@ type palTransport struct {
 // StreamPAL is a stock PAL of Tavus that echoes an audio track.
 const StreamPAL = "pipecat-stream"
 
-// Face is the appearance of a PAL, formerly called replica.
+// Face is the appearance of a PAL. Tavus formerly called it a replica.
 type Face struct {
 	ID      string `json:"face_id"`
 	Name    string `json:"face_name,omitempty"`
@@ -87,12 +87,12 @@ func (f *Face) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// EchoPAL describes a PAL in echo mode to create.
+// EchoPAL describes a PAL in echo mode that is to be created.
 type EchoPAL struct {
 	Face string // the id of its default face; required
 	Name string // empty: "echocast echo"
-	// Microphone makes the PAL echo the audio track of a participant instead of
-	// messages. The setting was seen in use and is not documented.
+	// Microphone makes the PAL echo a participant's audio track instead of messages. The
+	// setting is in use but not documented.
 	Microphone bool
 	// LiveKit makes a PAL for conversations in a LiveKit room.
 	LiveKit bool
@@ -113,8 +113,8 @@ func (p EchoPAL) body(name, face string) map[string]any {
 	return body
 }
 
-// CreatePAL creates a PAL in echo mode. A PAL costs nothing. Without an answer, the PAL
-// may exist.
+// CreatePAL creates a PAL in echo mode. A PAL costs nothing. If CreatePAL gets no answer,
+// the PAL may exist.
 func (c *Client) CreatePAL(ctx context.Context, pal EchoPAL) (PAL, error) {
 	var made PAL
 	if _, err := item(facesPath, pal.Face); err != nil {
@@ -165,7 +165,7 @@ func (c *Client) Faces(ctx context.Context) iter.Seq2[Face, error] {
 	return listEither(ctx, c, facesPath, replicasPath, func(f Face) string { return f.ID })
 }
 
-// get reads one object from the collection with the new or the old name.
+// get reads one object from the collection under its new or its old name.
 func get[T any](ctx context.Context, c *Client, id, newer, older string) (one T, err error) {
 	from := func(collection string) error {
 		path, err := item(collection, id)
@@ -177,8 +177,8 @@ func get[T any](ctx context.Context, c *Client, id, newer, older string) (one T,
 	return one, withOldNames(from(newer), func() error { return from(older) })
 }
 
-// listEither lists the collection with the new name, or with the old one if the service
-// does not know the new.
+// listEither lists the collection under its new name, or under its old name if the service
+// does not know the new one.
 func listEither[T any](ctx context.Context, c *Client, newer, older string, id func(T) string) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for one, err := range list(ctx, c, newer, nil, id) {

@@ -17,9 +17,8 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// StateDir returns the folder of the journal of conversations:
-// $ECHOCAST_STATE_DIR, or echocast in $XDG_STATE_HOME, or the system's own
-// folder for such files.
+// StateDir returns the folder of the journal of conversations: $ECHOCAST_STATE_DIR,
+// echocast in $XDG_STATE_HOME, or the system's folder for such files.
 func StateDir() (string, error) {
 	if dir := os.Getenv("ECHOCAST_STATE_DIR"); dir != "" {
 		return dir, nil
@@ -30,7 +29,7 @@ func StateDir() (string, error) {
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
 		dir, err := os.UserCacheDir()
 		if runtime.GOOS == "darwin" {
-			dir, err = os.UserConfigDir() // Application Support: caches are cleared
+			dir, err = os.UserConfigDir() // Application Support; caches may be deleted
 		}
 		return filepath.Join(dir, "echocast"), err
 	}
@@ -38,13 +37,13 @@ func StateDir() (string, error) {
 	return filepath.Join(home, ".local", "state", "echocast"), err
 }
 
-// entry is one conversation in the journal, without key and token. Its file
-// holds one JSON object when the conversation is asked for, and a second one
-// with the id when it exists: a write that a crash cut short loses the id only,
-// and the unique name still finds the conversation.
+// entry is one conversation in the journal, without key and token. Its file holds one JSON
+// object, written when the conversation is requested. A second object with the id is added
+// when the conversation exists. If a crash cuts the second write short, only the id is
+// lost, and the unique name still finds the conversation.
 //
-// The process that asked holds a lock on a file beside it, which the system
-// releases however the process ends.
+// The process that requested the conversation holds a lock on a file beside it. The system
+// releases the lock however the process ends.
 type entry struct {
 	Name    string    `json:"conversation_name,omitempty"`
 	ID      string    `json:"conversation_id,omitempty"` // empty: unknown whether there is one
@@ -57,8 +56,8 @@ type entry struct {
 	path string
 }
 
-// heldLocks keeps the lock files of this process open until it ends, by the path of
-// their entry: an unreferenced file would be closed, which releases its lock.
+// heldLocks keeps the lock files of this process open until it ends, by the path of their
+// entry. An unreferenced file would be closed, which would release its lock.
 var heldLocks sync.Map
 
 const (
@@ -67,8 +66,7 @@ const (
 	lockSuffix  = ".lock"
 )
 
-// newEntry adds an entry to the journal for a conversation that is about to be
-// requested.
+// newEntry adds an entry to the journal for a conversation that will be requested.
 func newEntry(client *Client, spec Spec) (*entry, error) {
 	dir, dirErr := stateDir(spec.StateDir)
 	base, baseErr := client.base()
@@ -114,13 +112,14 @@ func (e *entry) write(part *entry) error {
 	return cmp.Or(err, file.Close())
 }
 
-// complete adds the id.
+// complete adds the conversation's id to the entry.
 func (e *entry) complete(id string) error {
 	e.ID = id
 	return e.write(&entry{ID: id})
 }
 
-// remove deletes the entry, where there is one. It is no error if another process already has.
+// remove deletes the entry, if it still exists. Another process may have deleted it; that
+// is no error.
 func (e *entry) remove() error {
 	if e == nil {
 		return nil
@@ -128,15 +127,15 @@ func (e *entry) remove() error {
 	if lock, held := heldLocks.LoadAndDelete(e.path); held {
 		_ = lock.(*flock.Flock).Close()
 	}
-	_ = os.Remove(e.path + lockSuffix) // there is none where files cannot be locked
+	_ = os.Remove(e.path + lockSuffix) // missing where files cannot be locked
 	if err := os.Remove(e.path); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-// entries reads the journal in dir. The error is about unreadable files; the other
-// entries are still returned.
+// entries reads the journal in dir. The error reports unreadable files. The other entries
+// are still returned.
 func entries(dir string) (all []*entry, err error) {
 	files, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -160,8 +159,8 @@ func entries(dir string) (all []*entry, err error) {
 	return all, errors.Join(failed...)
 }
 
-// errNeverAsked reports the empty file of a process that was killed before it requested
-// the conversation, or is about to.
+// errNeverAsked reports an empty file. Its process was killed before it requested the
+// conversation, or is about to request it.
 var errNeverAsked = errors.New("no conversation was asked for")
 
 func removeOld(file fs.DirEntry, path string) {
@@ -187,8 +186,8 @@ func readEntry(path string) (*entry, error) {
 	return e, nil
 }
 
-// inUse reports whether the process that requested the conversation still runs, or may
-// run on another machine.
+// inUse reports whether the process that requested the conversation is still running, or
+// may be running on another machine.
 func (e *entry) inUse() bool {
 	if host, _ := os.Hostname(); e.Host != host {
 		return true

@@ -1,7 +1,7 @@
-// Package daily registers Daily rooms with package room: the addresses below
-// https://daily.co, as a Tavus conversation_url is one, and those of any other
-// host as daily+https://HOST/ROOM. The meeting token of a private room stands in
-// the address as ?t=, where Daily's own pages take it.
+// Package daily registers Daily rooms with package room. Their addresses are those of hosts
+// below https://daily.co, such as a Tavus conversation_url, and for any other host
+// daily+https://HOST/ROOM. The address may carry the meeting token of a private room as
+// ?t=, as for Daily's pages.
 package daily
 
 import (
@@ -18,7 +18,7 @@ import (
 	"echocast/rtc/daily/core"
 )
 
-// Scheme marks the address of a Daily room that does not look like one.
+// Scheme is the prefix for the address of a Daily room on a host outside daily.co.
 const Scheme = "daily+"
 
 func init() {
@@ -27,22 +27,22 @@ func init() {
 	room.Register(Scheme+"http", &Backend{})
 }
 
-// Backend joins Daily rooms, by Daily's library where it is found, else by a
-// browser with daily-js.
+// Backend joins Daily rooms. It uses Daily's library if it finds one, otherwise a browser
+// with daily-js.
 type Backend struct {
-	// Token is the meeting token of a private room, in place of the address's.
+	// Token is the meeting token of a private room. It replaces the token in the address.
 	Token string
-	// Core is the path of Daily's library or of its SDK. The default is where
-	// it is usually found.
+	// Core is the path of Daily's library or of its SDK. By default the Backend looks in
+	// the usual places.
 	Core string
-	// Chromium, DailyJS and CallMachine are as in the options of package
-	// rtc/daily. Any of them asks for a browser, unless Core is set.
+	// Chromium, DailyJS and CallMachine are as in the options of package rtc/daily. If any
+	// of them is set, the Backend uses a browser, unless Core is set.
 	Chromium, DailyJS, CallMachine string
 }
 
-// Transport describes what joins Daily rooms on this machine.
+// Transport says with what Daily rooms are joined on this machine.
 type Transport struct {
-	Name    string // for people
+	Name    string // text for people
 	Reason  string // why this one is used
 	Browser string // path; empty if none is needed
 	Library string // path; empty if a browser is used
@@ -57,9 +57,9 @@ func (t Transport) Load() (daily.Library, error) {
 	return library, nil
 }
 
-// Transport chooses what joins a room: Daily's library if this program can open one,
-// unless a browser is asked for, by name or because only a browser has a microphone. If
-// a named library cannot be used, the error is a *room.OptionError.
+// Transport chooses what joins a room. It is Daily's library if this program can open one,
+// unless the options name a browser or a microphone needs one. If a named library cannot be
+// used, the error is a *room.OptionError.
 func (b *Backend) Transport(microphone bool) (Transport, error) {
 	if microphone {
 		return b.browser("only a browser has a microphone")
@@ -106,7 +106,7 @@ func (b *Backend) parse(address string) (page, token string, err error) {
 	return u.String(), token, nil
 }
 
-// conversation returns the id of the conversation in a room: Tavus names rooms by it.
+// conversation returns the id of the conversation in a room. Tavus names the room after it.
 func conversation(page string) string {
 	u, err := url.Parse(page)
 	if err != nil {
@@ -115,8 +115,8 @@ func conversation(page string) string {
 	return strings.Trim(u.Path, "/")
 }
 
-// Join joins the room. The room's own message limit holds, unless Options.MaxMessage is
-// smaller.
+// Join joins the room. The message limit is that of the room, or Options.MaxMessage if that
+// is smaller.
 func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
 	page, token, err := b.parse(address)
 	if err != nil {
@@ -132,7 +132,7 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	}
 	logs.From(ctx).Info("joining a Daily room", "by", by.Name, "because", by.Reason)
 	if by.Library != "" {
-		with.MaxMessage = o.MaxMessage // the library does not tell the room's
+		with.MaxMessage = o.MaxMessage // the library does not report the room's limit
 		if with.Library, err = by.Load(); err != nil {
 			return nil, err
 		}

@@ -1,7 +1,6 @@
-// Package livekit registers LiveKit rooms with package room:
-// livekit+wss://HOST/ROOM, and without TLS livekit+ws. The key and the secret of
-// the server, or a token, are in the environment: LIVEKIT_API_KEY and
-// LIVEKIT_API_SECRET, or LIVEKIT_TOKEN.
+// Package livekit registers LiveKit rooms with package room: livekit+wss://HOST/ROOM, or
+// livekit+ws without TLS. It reads the credentials from the environment: the key and secret
+// of the server (LIVEKIT_API_KEY and LIVEKIT_API_SECRET), or a token (LIVEKIT_TOKEN).
 package livekit
 
 import (
@@ -32,10 +31,10 @@ type Backend struct{}
 // Limits returns no limits: speech is not sent as messages.
 func (Backend) Limits() echo.Limits { return echo.Limits{} }
 
-// SpeechRate returns the rate of the avatar's vendor.
+// SpeechRate returns the rate in Hz that the avatar's vendor uses.
 func (Backend) SpeechRate(avatar string) int { return livekit.SpeechRate(avatar) }
 
-// parse reads the address, and the credentials of the environment.
+// parse reads the address, and the credentials from the environment.
 func parse(address string) (to livekit.Address, with livekit.Credentials, err error) {
 	if to, err = livekit.ParseAddress(address); err != nil {
 		return to, with, &room.AddressError{Err: err}
@@ -83,7 +82,7 @@ func (Backend) Join(ctx context.Context, address string, o *room.Options) (*room
 // invitationLife is how long an invited avatar may take to join.
 const invitationLife = time.Hour
 
-// Invite makes the token with which an avatar joins the room, and returns it with the
+// Invite makes a token with which an avatar joins the room. It returns the token and the
 // URL of the server.
 func (Backend) Invite(address, avatar string) (server, token string, err error) {
 	to, with, err := parse(address)
@@ -99,17 +98,17 @@ func (Backend) Invite(address, avatar string) (server, token string, err error) 
 	return to.URL, token, err
 }
 
-// CheckCredentials reads the credentials of the environment.
+// CheckCredentials checks the credentials in the environment.
 func (Backend) CheckCredentials(address string) error {
 	_, _, err := parse(address)
 	if _, ok := errors.AsType[*room.AddressError](err); ok {
-		return nil // CheckServer tells
+		return nil // CheckServer reports that
 	}
 	return err
 }
 
-// CheckServer requests the page that validates tokens. A LiveKit server answers 401
-// without a token, since its release 1.0; other servers do not have the page.
+// CheckServer requests the page that validates tokens. Without a token, a LiveKit server
+// answers 401 (since release 1.0). Other servers do not have the page.
 func (Backend) CheckServer(ctx context.Context, client *http.Client, address string) error {
 	to, err := livekit.ParseAddress(address)
 	if err != nil {

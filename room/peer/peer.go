@@ -1,6 +1,6 @@
-// Package peer registers the rooms of one replica of echocast, or of any other
-// program that serves a WebRTC data channel as package rtc does, with package
-// room: http://HOST:PORT and https://HOST:PORT.
+// Package peer registers the addresses http://HOST:PORT and https://HOST:PORT with package
+// room. They lead to a replica of echocast, or to another program that serves a WebRTC data
+// channel as package rtc does.
 package peer
 
 import (
@@ -36,7 +36,7 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	}
 	limit := o.MaxMessage
 	if most := conn.MaxMessage(); most < cmp.Or(limit, echo.DefaultMaxMessage) {
-		limit = most // as the replica's answer says
+		limit = most // the limit in the replica's answer
 	}
 	c := &room.Connection{Stage: o.Messages(conn, room.LocalConversation, limit), Close: conn.Close}
 	if o.Hear {

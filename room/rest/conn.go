@@ -15,12 +15,12 @@ import (
 	"echocast/tavus"
 )
 
-// conn makes an echo.Conn of a sender and the events of its conversation.
+// conn combines a sender and the events of its conversation to an echo.Conn.
 type conn struct {
 	sender    *sender
-	events    EventSource // nil: none come
+	events    EventSource // nil: no events
 	log       *slog.Logger
-	hasJoined bool // the replica; of Receive alone
+	hasJoined bool // the replica has joined; used only by Receive
 }
 
 // Send implements echo.Conn.
@@ -32,12 +32,12 @@ func (c *conn) Send(ctx context.Context, msg []byte) error {
 	return c.sender.send(ctx, msg, ordinary)
 }
 
-// Unacknowledged implements echo.Acknowledger: a message that Send delivered was
-// acknowledged by its answer.
+// Unacknowledged implements echo.Acknowledger. It is always 0, because the answer to each
+// request of Send acknowledges its message.
 func (c *conn) Unacknowledged() int { return 0 }
 
-// Receive implements echo.Conn. It returns an event that the replica has joined once
-// the service says so, and then those of the event source.
+// Receive implements echo.Conn. Once the service says that the replica has joined, it
+// returns an event that says so, and then the events of the event source.
 func (c *conn) Receive(ctx context.Context) ([]byte, error) {
 	if !c.hasJoined {
 		event, err := c.waitJoined(ctx)
@@ -54,8 +54,8 @@ func (c *conn) Receive(ctx context.Context) ([]byte, error) {
 // pollInterval is the time between two polls for the replica.
 const pollInterval = time.Second
 
-// waitJoined polls the service until the replica has joined. It repeats a request that
-// gets no answer.
+// waitJoined polls the service until the replica has joined. If a request gets no answer,
+// waitJoined repeats it.
 func (c *conn) waitJoined(ctx context.Context) ([]byte, error) {
 	ctx = logs.Into(ctx, c.log)
 	for {
@@ -81,7 +81,7 @@ func isJoin(e tavus.Event) bool {
 	return e.Type == "system.replica_joined" || e.Type == "system.pal_joined"
 }
 
-// joinEvent returns the event that the replica has joined, as a room sends it.
+// joinEvent returns the event that the replica has joined, in the form that a room sends.
 func joinEvent(id string) []byte {
 	event, _ := json.Marshal(map[string]string{ // strings always marshal
 		"message_type": "system", "event_type": "system.replica_joined", "conversation_id": id,

@@ -1,13 +1,13 @@
-// Package rest registers Tavus conversations with package room, to speak in them by
-// requests to the REST API: tavus:CONVERSATION_ID. It needs only an API key: no
-// browser, no WebRTC.
+// Package rest registers Tavus conversations with package room: tavus:CONVERSATION_ID. It
+// speaks in them through requests to the REST API. It needs only an API key: no browser, no
+// WebRTC.
 //
-// The service delivers the messages of one conversation in the order of their requests,
-// so each message is sent after the previous one was answered. A message is repeated
-// only if it was certainly not delivered, and none is lost without an error; see
-// [DeliveryError].
+// The service delivers the messages of one conversation in the order of their requests. So
+// this package sends each message after the answer to the previous one. It repeats a
+// message only if the service certainly did not deliver it. Every lost message is reported
+// by an error; see [DeliveryError].
 //
-// REST returns no events. Without [Backend.Events], receipts are by the clock.
+// REST returns no events. Without [Backend.Events], receipts are estimated by the clock.
 package rest
 
 import (
@@ -31,21 +31,20 @@ const Scheme = "tavus"
 
 func init() { room.Register(Scheme, &Backend{}) }
 
-// How chunks suit 120 requests a minute of 65,536 bytes each. One second of
-// audio at 24 kHz fits and takes half of the rate. The first chunk is short so
-// that speech begins soon, and long enough to play for as long as the next
-// request takes.
+// Chunk lengths for 120 requests a minute of at most 65,536 bytes each. One second of audio
+// at 24 kHz fits into a request and uses half of the rate. The first chunk is short so that
+// speech begins soon, but long enough to play until the next request is done.
 const (
 	chunkLength = time.Second
 	firstChunk  = 300 * time.Millisecond
 )
 
-// SendTimeout is the recommended echo.Options.SendTimeout in such a room: the service
-// may ask to wait for a minute.
+// SendTimeout is the recommended echo.Options.SendTimeout for such a room. The service may
+// ask to wait for a minute.
 const SendTimeout = 90 * time.Second
 
-// requestTimeout bounds one request. A message without an answer by then may have been
-// delivered.
+// requestTimeout bounds one request. A message without an answer after this time may have
+// been delivered.
 const requestTimeout = 10 * time.Second
 
 // EventSource passes on events of a conversation, such as a receiver of
@@ -56,12 +55,12 @@ type EventSource interface {
 	ReceiveEvent(ctx context.Context, conversation string) ([]byte, error)
 }
 
-// Backend joins conversations with an API key. It must not be copied once it is
-// used: all conversations that it joins share the rate that the service allows.
+// Backend joins conversations with an API key. All conversations that it joins share the
+// request rate that the service allows, so it must not be copied after its first use.
 type Backend struct {
-	// Client calls the API. It is needed.
+	// Client calls the API. It is required.
 	Client *tavus.Client
-	// Events are the events of the conversations; nil: none come.
+	// Events is the source of the conversations' events. nil means no events.
 	Events EventSource
 	// OnJoin, if not nil, is called when a conversation is joined for the first time.
 	OnJoin func(tavus.Info)
@@ -71,9 +70,9 @@ type Backend struct {
 	senders map[string]*sender // by the id of the conversation
 }
 
-// Join checks that the conversation at an address, tavus:CONVERSATION_ID, is
-// active. It sends nothing, but for an interrupt where an earlier connection was
-// lost while speech was under way.
+// Join checks that the conversation at an address, tavus:CONVERSATION_ID, is active. It
+// sends nothing, except an interrupt if an earlier connection was lost while the replica
+// was speaking.
 func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
 	_, id, _ := strings.Cut(address, ":")
 	if err := b.check(id, o); err != nil {
@@ -123,8 +122,8 @@ func (b *Backend) check(id string, o *room.Options) error {
 	return nil
 }
 
-// sender returns the sender of a conversation, the same one at each call, and
-// whether this is the first call.
+// sender returns the sender of a conversation, and whether this is its first call. Later
+// calls return the same sender.
 func (b *Backend) sender(id string) (s *sender, isNew bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -151,20 +150,20 @@ func (e *EndedError) Error() string {
 	return fmt.Sprintf("conversation %s has ended: %s", e.ID, e.Reason)
 }
 
-// Stage speaks in a conversation by requests. It is an echo.Stage with messages
-// and text, and it estimates by the clock when the replica has played what was
-// delivered.
+// Stage speaks in a conversation through requests. It is an echo.Stage with messages and
+// text. It estimates by the clock when the replica has played the delivered audio.
 type Stage struct {
 	*echo.Messages
 	sender *sender
 	limits echo.Limits
 	rate   int // Hz, of the current utterance
 
-	isFirst bool // nothing of the utterance is sent yet
+	isFirst bool // nothing of the utterance has been sent
 	clock   playback
 }
 
-// Limits returns the limits of requests with this size, with chunks that suit the rate.
+// Limits returns the limits of requests with messages of this size, with chunks that fit
+// the rate.
 func Limits(maxMessage int) echo.Limits {
 	return echo.Limits{MaxMessage: maxMessage, Chunk: chunkLength, FirstChunk: firstChunk}
 }
@@ -179,7 +178,7 @@ func newStage(ctx context.Context, b *Backend, to *sender, o *room.Options) *Sta
 	}
 }
 
-// Limits returns the limits of a request, with chunks that suit the rate.
+// Limits returns the limits of a request, with chunks that fit the rate.
 func (s *Stage) Limits() echo.Limits { return s.limits }
 
 // Begin implements echo.Stage.
@@ -188,16 +187,15 @@ func (s *Stage) Begin(u echo.Utterance) error {
 	return s.Messages.Begin(u)
 }
 
-// Speak sends one chunk and returns when it was delivered. The error is a
-// *DeliveryError, a *tavus.APIError with which the service refused it, or the
-// cause of ctx.
+// Speak sends one chunk and returns when the service has delivered it. The error is a
+// *DeliveryError, a *tavus.APIError if the service refused the chunk, or the cause of ctx.
 func (s *Stage) Speak(ctx context.Context, pcm []float32, last bool) (int, error) {
 	length := time.Duration(len(pcm)) * time.Second / time.Duration(s.rate)
 	return s.say(ctx, length, func() (int, error) { return s.Messages.Speak(ctx, pcm, last) })
 }
 
-// textTime is the assumed speaking time of a character: slower than most voices,
-// because a conversation that ends too soon cuts the last words off.
+// textTime is the assumed speaking time of a character. It is longer than for most voices,
+// because a conversation that ends too soon cuts off the last words.
 const textTime = 90 * time.Millisecond
 
 // SayText sends one piece of text, as Speak sends a chunk.
@@ -206,7 +204,7 @@ func (s *Stage) SayText(ctx context.Context, id, text string, last bool) (int, e
 	return s.say(ctx, length, func() (int, error) { return s.Messages.SayText(ctx, id, text, last) })
 }
 
-// say sends a part of an utterance with this playing time.
+// say sends a part of an utterance whose playing time is length.
 func (s *Stage) say(ctx context.Context, length time.Duration, send func() (int, error)) (int, error) {
 	if s.isFirst {
 		if err := s.sender.window.waitToBegin(ctx); err != nil {
@@ -238,7 +236,8 @@ func (s *Stage) Interrupt(ctx context.Context) error {
 	return plain(s.Messages.Interrupt(ctx))
 }
 
-// plain removes echo.ErrLost from an error: a refused request is not a lost connection.
+// plain removes echo.ErrLost from an error, because a refused request is not a lost
+// connection.
 func plain(err error) error {
 	if refused, ok := errors.AsType[*tavus.APIError](err); ok {
 		return refused
@@ -249,11 +248,11 @@ func plain(err error) error {
 	return err
 }
 
-// playedMargin is added to the estimated end of playback: the replica renders a picture
-// for each sound.
+// playedMargin is added to the estimated end of playback, because the replica renders
+// pictures for the sound.
 const playedMargin = 500 * time.Millisecond
 
-// Played returns when, by estimate, the replica has played what was delivered.
+// Played waits until, by estimate, the replica has played what was delivered.
 func (s *Stage) Played(ctx context.Context) error {
 	return sleep.For(ctx, time.Until(s.clock.end())+playedMargin)
 }
@@ -279,7 +278,7 @@ func (p *playback) end() time.Time {
 	return p.at
 }
 
-// stop notes an interrupt.
+// stop records an interrupt.
 func (p *playback) stop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

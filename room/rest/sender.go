@@ -14,15 +14,15 @@ import (
 	"echocast/tavus"
 )
 
-// answer is the delivery status that the end of a request shows.
+// answer says what the result of a request shows about the delivery of its message.
 type answer int
 
 const (
 	delivered   answer = iota
 	undelivered        // certainly not delivered: the same message may be sent again
-	limited            // not delivered: too many requests
+	limited            // not delivered: the rate limit was reached
 	refused            // not delivered; repeating is useless
-	uncertain          // it may have been delivered
+	uncertain          // may have been delivered
 )
 
 // answerOf classifies the result of tavus.Client.SendAppMessage.
@@ -39,11 +39,11 @@ func answerOf(err error) answer {
 	if api, ok := errors.AsType[*tavus.APIError](err); ok {
 		return answerTo(api.Status)
 	}
-	return refused // the request could not even be made
+	return refused // the request could not be made
 }
 
-// answerTo classifies an HTTP status. 429, 502 and 504 are documented; the others have
-// their general meaning, or are uncertain.
+// answerTo classifies an HTTP status. 429, 502 and 504 are documented. The other statuses
+// have their general meaning, or are uncertain.
 func answerTo(status int) answer {
 	switch {
 	case status == 429:
@@ -67,10 +67,10 @@ const (
 	fail
 )
 
-// Bounds of repeating a message.
+// Limits for repeating a message.
 const (
-	maxUndelivered = 5 // requests that failed to deliver it
-	maxLimited     = 4 // requests that were too many
+	maxUndelivered = 5 // failed deliveries
+	maxLimited     = 4 // answers that the rate limit was reached
 	firstBackoff   = 250 * time.Millisecond
 	maxRetryAfter  = time.Minute
 )
@@ -78,8 +78,8 @@ const (
 // attempts counts the answers to one message.
 type attempts struct{ undelivered, limited int }
 
-// next decides what to do after one more answer, and how long to wait before repeating
-// the request.
+// next decides what to do after another answer, and how long to wait before repeating the
+// request.
 func (n *attempts) next(a answer, retryAfter time.Duration) (step, time.Duration) {
 	switch {
 	case a == delivered:
@@ -94,15 +94,15 @@ func (n *attempts) next(a answer, retryAfter time.Duration) (step, time.Duration
 	return fail, 0
 }
 
-// DeliveryError reports that a message was not delivered, or may not have been. It is
-// an echo.ErrLost.
+// DeliveryError reports that a message was not delivered, or may not have been. It wraps
+// echo.ErrLost.
 type DeliveryError struct {
 	// Uncertain is set if the message may have been delivered.
 	Uncertain bool
-	err       error // not unwrapped: it would count as a refusal by the service
+	err       error // not unwrapped, or it would count as a refusal
 }
 
-// Error says whether the message was delivered, and the service's words.
+// Error says whether the message was delivered, and what the service said.
 func (e *DeliveryError) Error() string {
 	if e.Uncertain {
 		return fmt.Sprintf("the message may have been delivered: %v", e.err)
@@ -110,7 +110,7 @@ func (e *DeliveryError) Error() string {
 	return fmt.Sprintf("the message was not delivered: %v", e.err)
 }
 
-// Unwrap is echo.ErrLost.
+// Unwrap returns echo.ErrLost.
 func (e *DeliveryError) Unwrap() error { return echo.ErrLost }
 
 // MayBeDelivered implements echo.DeliveryFailure.
@@ -123,17 +123,17 @@ type sender struct {
 	window *window
 	busy   chan struct{} // held by the message that is being sent
 
-	// failed is set if the last message was not certainly delivered: the replica may be
-	// speaking.
+	// failed is set if the last message was possibly not delivered. The replica may still
+	// be speaking.
 	failed atomic.Bool
 }
 
-// answerGrace is how long to wait for a request in flight after its context has ended.
-// The next message must not overtake it.
+// answerGrace is how long to wait for a pending request after its context has ended, so
+// that the next message does not overtake it.
 const answerGrace = time.Second
 
-// send delivers one message, and repeats it if that is safe. The error is a
-// *DeliveryError, a *tavus.APIError of a refusal, or the cause of ctx if nothing was
+// send delivers one message, and repeats it if that is safe. The error is a *DeliveryError,
+// a *tavus.APIError if the service refused the message, or the cause of ctx if nothing was
 // delivered.
 func (s *sender) send(ctx context.Context, msg []byte, p priority) error {
 	select {
@@ -171,7 +171,8 @@ func (s *sender) send(ctx context.Context, msg []byte, p priority) error {
 	}
 }
 
-// post makes one request. It outlives ctx by up to answerGrace.
+// post makes one request. The request may continue for up to answerGrace after ctx has
+// ended.
 func (s *sender) post(ctx context.Context, msg []byte) error {
 	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer cancel(nil)
@@ -191,10 +192,10 @@ func retryAfter(err error) time.Duration {
 	return 0
 }
 
-// interruptTimeout bounds the interrupt after a message that failed.
+// interruptTimeout bounds the interrupt that follows a failed message.
 const interruptTimeout = 5 * time.Second
 
-// interruptIfFailed interrupts the replica if the last message failed.
+// interruptIfFailed interrupts the replica if the last message was possibly not delivered.
 func (s *sender) interruptIfFailed(ctx context.Context) error {
 	if !s.failed.Load() {
 		return nil

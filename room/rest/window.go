@@ -11,7 +11,7 @@ import (
 	"echocast/tavus"
 )
 
-// priority selects the part of the rate that a message may use.
+// priority selects how much of the rate a message may use.
 type priority int
 
 const (
@@ -19,12 +19,11 @@ const (
 	urgent            // interrupts
 )
 
-// reserved is how many requests in a window only interrupts may use.
+// reserved is how many requests per window are reserved for interrupts.
 const reserved = 6
 
-// Utterances begin, and other messages leave, at a rate that leaves room in the
-// window for the chunks of those that have begun: a burst and a steady rate that
-// together stay within it.
+// Limits for new utterances and other messages. A burst and a steady rate together stay
+// within a window, and leave room for the chunks of utterances that have begun.
 const (
 	burst  = 14
 	steady = (tavus.AppMessages - reserved - burst) / float64(tavus.AppMessageWindow/time.Second)
@@ -32,9 +31,8 @@ const (
 
 // window counts requests, so that the service never receives more than
 // tavus.AppMessages in any tavus.AppMessageWindow. The zero window is empty.
-//
-// A request counts until a whole window after its answer: the service counts
-// from its arrival, which is earlier.
+// A request counts until one window after its answer. The service counts from the arrival
+// of the request, which is earlier.
 type window struct {
 	once  sync.Once
 	begin *rate.Limiter
@@ -49,14 +47,14 @@ func (w *window) limiter() *rate.Limiter {
 	return w.begin
 }
 
-// waitToBegin waits until another utterance may begin. Its chunks do not wait; later
-// utterances wait longer for them.
+// waitToBegin waits until another utterance may begin. The chunks of an utterance do not
+// wait. They make later utterances wait longer.
 func (w *window) waitToBegin(ctx context.Context) error {
 	missing := 1 - w.limiter().Tokens()
 	return sleep.For(ctx, time.Duration(missing/steady*float64(time.Second)))
 }
 
-// enter waits until one more request may be made. leave follows it.
+// enter waits until another request may be made. The caller must call leave after it.
 func (w *window) enter(ctx context.Context, p priority) error {
 	limit := tavus.AppMessages
 	if p == ordinary {
@@ -74,8 +72,8 @@ func (w *window) enter(ctx context.Context, p priority) error {
 	}
 }
 
-// take opens a request if fewer than limit are in the window. Otherwise it returns the
-// shortest wait until that may be so.
+// take opens a request if fewer than limit requests are in the window. Otherwise it returns
+// the shortest time after which that may be so.
 func (w *window) take(limit int) (ok bool, when time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -90,7 +88,7 @@ func (w *window) take(limit int) (ok bool, when time.Duration) {
 		w.open++
 		return true, 0
 	}
-	if over >= len(w.answered) { // others wait for their answers
+	if over >= len(w.answered) { // the rest wait for their answers
 		return false, time.Second
 	}
 	return false, tavus.AppMessageWindow - now.Sub(w.answered[over]) + time.Millisecond

@@ -25,7 +25,7 @@ type Room struct {
 
 	options replica.Options
 	stop    context.CancelFunc
-	ctx     context.Context //nolint:containedctx // of the replica, until Close
+	ctx     context.Context //nolint:containedctx // the replicas' context, until Close
 	running sync.WaitGroup
 
 	mu      sync.Mutex
@@ -41,8 +41,8 @@ var rooms = struct {
 
 func init() { room.Register("memory", backend{}) }
 
-// Open makes a room with replicas that use these options; nil: the defaults. Each connection
-// has its own replica. The caller closes the room.
+// Open opens a room whose replicas use these options. nil means the defaults. Each
+// connection gets a separate replica. The caller closes the room.
 func Open(o *replica.Options) *Room {
 	r := &Room{}
 	if o != nil {
@@ -72,7 +72,7 @@ func (r *Room) Close() []replica.Report {
 func (r *Room) serve(conn *Conn) {
 	defer conn.Close()
 	options := r.options
-	report, _ := replica.New(conn, &options).Run(r.ctx) // its error only reports the end of the room
+	report, _ := replica.New(conn, &options).Run(r.ctx) // the error only says how the room ended
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reports = append(r.reports, report)
