@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// ADPCM stores four bits a sample: by how many steps it differs from what its past predicts.
-// The step adapts to what it met, so a decoder must begin where the state is known; that is
-// the start of every block: the header holds it.
+// ADPCM stores four bits a sample: the difference from a prediction by earlier samples, in
+// steps. The step size adapts, so a decoder can begin only where its state is known: at the
+// start of a block, whose header holds the state.
 
 // maxADPCMBlock is the longest block that is read. Encoders make blocks of 256
 // to 8192 bytes.
@@ -15,14 +15,14 @@ const maxADPCMBlock = 16 << 10
 
 // blockCodec decodes samples that come in blocks.
 type blockCodec struct {
-	size   int // of a block in bytes; the last block may be shorter
-	frames int // of a whole block
+	size   int // bytes of a block; the last block may be shorter
+	frames int // frames of a whole block
 	// length returns the number of frames in the first bytes of a block.
 	length func(bytes int) int
 	// lookahead is how many bytes of the following block decode reads.
 	lookahead int
-	// decode fills dst with whole frames from the start of block. next is the
-	// start of the following block, shorter than lookahead at the end.
+	// decode fills dst with whole frames from the start of block. next is the start of the
+	// following block: lookahead bytes, or fewer at the end of the input.
 	decode func(dst []float32, block, next []byte)
 }
 
@@ -39,9 +39,9 @@ type blockReader struct {
 	r        io.Reader
 	channels int
 	codec    *blockCodec
-	block    []byte    // and the start of the next
+	block    []byte    // a block and the start of the next
 	have     int       // bytes of block that were read as lookahead
-	samples  []float32 // room for a block
+	samples  []float32 // buffer for the samples of a block
 	ready    []float32 // decoded, not delivered yet
 	rest     int       // bytes at the end that hold no frame
 	readErr  error     // why reading ended; the lookahead may still be buffered
@@ -65,7 +65,7 @@ func (b *blockReader) restart(c codec) {
 
 func (b *blockReader) leftover() int { return b.rest }
 
-// ReadSamples delivers what is left of a block, or else the next block.
+// ReadSamples returns the remaining samples of a block, or else those of the next block.
 func (b *blockReader) ReadSamples(p []float32) (int, error) {
 	for len(b.ready) == 0 {
 		if b.err != nil {
@@ -78,7 +78,8 @@ func (b *blockReader) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// next reads a block. A block that is cut short is decoded as far as it goes.
+// next reads and decodes a block. If the input ends inside it, next decodes the part that
+// is there.
 func (b *blockReader) next() {
 	n := b.have
 	if b.readErr == nil {

@@ -16,7 +16,7 @@ var imaSteps = [89]int{
 	7845, 8630, 9493, 10442, 11487, 12635, 13899, 15289, 16818, 18500, 20350, 22385, 24623, 27086, 29794, 32767,
 }
 
-// imaIndexes is how a code moves the index of the step.
+// imaIndexes says by how much a code, without its sign, changes the index of the step.
 var imaIndexes = [8]int{-1, -1, -1, -1, 2, 4, 6, 8}
 
 func newIMA(size, channels int) *blockCodec {
@@ -31,27 +31,27 @@ func newIMA(size, channels int) *blockCodec {
 	return &blockCodec{size: size, frames: length(size), length: length, lookahead: 2 * head, decode: ima.decode}
 }
 
-// imaRounding is how a decoder rounds the difference that a code stands for. A file
-// must be decoded as its encoder rounded, or the samples drift from block to block, and
-// no header says which way that was.
+// imaRounding says how a decoder rounds the difference that a code stands for. A decoder must
+// round as the encoder did, or the samples drift within each block. No header says which
+// rounding the encoder used.
 type imaRounding int
 
 const (
-	imaTerms imaRounding = iota // each term down: IMA's reference, Microsoft, sox
-	imaSum                      // the sum down: FFmpeg
+	imaTerms imaRounding = iota // round each term down: IMA's reference, Microsoft, sox
+	imaSum                      // round the sum down: FFmpeg
 	imaRoundings
 )
 
-// imaEvidence is the ratio of squared jumps below which FFmpeg's rounding is assumed. A
-// smaller difference is the noise of loud sound.
+// imaEvidence is the ratio of squared jumps below which FFmpeg's rounding is assumed. Loud
+// sound alone causes smaller differences.
 const imaEvidence = 0.9
 
-// imaDecoder decodes the blocks of one file. A block begins with an exact sample,
-// so drift shows as a jump at the edge to it: the rounding with the smaller jumps
-// up to here is the encoder's.
+// imaDecoder decodes the blocks of one file. A block begins with an exact sample, so drift
+// shows as a jump at the start of the next block. The decoder uses the rounding with the
+// smaller jumps so far.
 type imaDecoder struct {
 	channels int
-	jumps    [imaRoundings]float64 // squares, summed over the edges of blocks
+	jumps    [imaRoundings]float64 // sums of the squared jumps between blocks
 	after    [4]float32            // the next block's first two samples of each channel
 }
 

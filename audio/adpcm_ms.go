@@ -15,7 +15,7 @@ import (
 // has others.
 var msPredictors = [][2]int{{256, 0}, {512, -256}, {0, 0}, {192, 64}, {240, 0}, {460, -208}, {392, -232}}
 
-// msAdaptions is how a code scales the step, in 1/256.
+// msAdaptions says by how much a code scales the step, in 1/256.
 var msAdaptions = [16]int{230, 230, 230, 230, 307, 409, 512, 614, 768, 614, 512, 409, 307, 230, 230, 230}
 
 func newMS(size, channels int, predictors [][2]int) *blockCodec {
@@ -42,8 +42,8 @@ type msState struct {
 	last, before int
 }
 
-// newMSState reads the header of channel c. A predictor that does not exist is
-// taken for the first, as in sox.
+// newMSState reads the header of channel c. If the header names a predictor that does not
+// exist, newMSState uses the first one, as sox does.
 func newMSState(block []byte, c, channels int, predictors [][2]int) msState {
 	word := func(field int) int {
 		return int(int16(binary.LittleEndian.Uint16(block[channels*(2*field+1)+2*c:])))

@@ -20,7 +20,7 @@ func openAIFF(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	if m := findMagic(head); m == nil || m.reads != "aiff" {
 		return nil, readErrorOr(err, fmt.Errorf("%w: no FORM/AIFF header at the start", ErrFormat))
 	}
-	_, _ = r.Discard(formLength) // it was just peeked
+	_, _ = r.Discard(formLength) // cannot fail: these bytes were peeked
 	var format Format
 	var samples codec
 	for passed := int64(0); passed < maxHeaderBytes; {
@@ -52,8 +52,8 @@ func openAIFF(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	return nil, fmt.Errorf("%w: no samples in the first %d MB of the AIFF", ErrFormat, maxHeaderBytes>>20)
 }
 
-// readCOMM reads the channels, the number of frames (which SSND tells as well),
-// the bits of a sample, the rate and, in AIFF-C, the encoding.
+// readCOMM reads the channels, the number of frames (which also follows from SSND), the bits
+// of a sample, the rate and, in AIFF-C, the encoding.
 func readCOMM(r io.Reader, size int64) (Format, codec, error) {
 	if size < 18 || size > maxFormatChunk {
 		return Format{}, codec{}, fmt.Errorf("%w: the AIFF's COMM chunk claims %d bytes, 18 to %d are possible",
@@ -75,9 +75,9 @@ func readCOMM(r io.Reader, size int64) (Format, codec, error) {
 	return format, samples, err
 }
 
-// extendedRate reads an 80-bit float, rounded to an integer: 15 bits of exponent and 64
-// of mantissa, whose first is the one before the point. A value that is not a sampling
-// rate gives 0 or a rate that is too high.
+// extendedRate reads an 80-bit float and rounds it to an integer. It has 15 bits of exponent
+// and 64 of mantissa, the first of which is the digit before the point. A value that is not
+// a sampling rate gives 0 or a rate that is too high.
 func extendedRate(b []byte) int {
 	exponent, mantissa := int(binary.BigEndian.Uint16(b)), binary.BigEndian.Uint64(b[2:])
 	shift := 16383 + 63 - exponent
@@ -141,7 +141,7 @@ func openSSND(r *bufio.Reader, end *inputEnd, format Format, samples codec, size
 	return dec, nil
 }
 
-// behindSSND skips the chunks after the samples, and returns what is left.
+// behindSSND skips the chunks after the samples, and returns how much is left after them.
 func behindSSND(r *bufio.Reader, size int64, end *inputEnd) remainder {
 	end.limitWait()
 	passed := int64(0)
@@ -154,7 +154,7 @@ func behindSSND(r *bufio.Reader, size int64, end *inputEnd) remainder {
 		if size > maxHeaderBytes || end.isFile() && size > end.fileLeft()-8 {
 			break
 		}
-		_, _ = r.Discard(8) // it was just peeked
+		_, _ = r.Discard(8) // cannot fail: these bytes were peeked
 		passed += 8 + size
 	}
 	return end.rest()

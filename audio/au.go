@@ -8,10 +8,9 @@ import (
 	"math"
 )
 
-// An AU file is a header of six big-endian numbers, a note of any length and the
-// samples. The numbers are: .snd, where the samples begin, their size in bytes
-// (0xffffffff: not known), their encoding, the rate and the channels (Sun,
-// audio.h).
+// An AU file has a header of six big-endian numbers, a note of any length and the samples.
+// The numbers are: the magic number ".snd", the offset of the samples, their size in bytes
+// (0xffffffff: not known), their encoding, the rate and the channels (Sun, audio.h).
 
 const auHeader = 24
 

@@ -21,8 +21,8 @@ import (
 	"time"
 )
 
-// Limits of what is accepted as audio. Headers are claims, so anything beyond
-// them is refused before memory is spent on it.
+// Limits of what is accepted as audio. A header may be wrong, so anything beyond these
+// limits is refused before memory is allocated for it.
 const (
 	MinRate     = 1000   // lowest sampling rate, in Hz
 	MaxRate     = 384000 // highest sampling rate, in Hz
@@ -75,17 +75,16 @@ func (f Format) String() string {
 	return fmt.Sprintf("%d Hz, %d channels", f.Rate, f.Channels)
 }
 
-// Source is a stream of samples. Its rules are those of io.Reader without the
-// ambiguities; audiotest.TestSource checks them.
+// Source is a stream of samples. Its rules are stricter than those of io.Reader, and
+// audiotest.TestSource checks them:
 //
 //   - p holds room for at least one frame; a Source may fill less than p.
 //   - n is a whole number of frames, counted in samples (frames × channels).
-//   - n > 0 means err == nil. n == 0 means err says why: io.EOF at the end,
-//     anything else where the input broke. An error is final: every later call
-//     returns it again.
+//   - If n > 0, err is nil. If n == 0, err says why: io.EOF at the end, any other error if
+//     the input broke. An error is final: every later call returns it again.
 //   - The format never changes.
-//   - Samples are finite. Nominal full scale is [-1, 1]; a decoder of floating
-//     point input may pass values beyond it, which saturate at the encoder.
+//   - Samples are finite. Nominal full scale is [-1, 1]. A decoder of floating point input
+//     may return values beyond it, which saturate at the encoder.
 type Source interface {
 	Format() Format
 	ReadSamples(p []float32) (n int, err error)

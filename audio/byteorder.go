@@ -7,30 +7,30 @@ type ByteOrder int
 
 const (
 	OrderUnknown ByteOrder = iota // no byte order stands out
-	OrderAsRead                   // as they were read
+	OrderAsRead                   // the order in which the samples were read
 	OrderSwapped                  // most significant byte first
-	OrderShifted                  // shifted by a byte: one is missing in front, or one too many
+	OrderShifted                  // shifted by a byte: a byte is missing in front, or is too many
 )
 
-// Roughness compares byte orders of 16-bit samples. Speech is smooth: a sample is near
-// the one before it. In the wrong byte order the low bytes, which are noise, become the
-// high ones, and neighbours differ at random. For each byte order the measure is the
-// energy of the differences between neighbours, relative to the energy of the samples:
-// 2 for white noise, below 1 for speech.
+// Roughness compares byte orders of 16-bit samples. In speech, each sample is close to the
+// one before it. In the wrong byte order the low bytes, which are noise, become the high
+// ones, so neighbours differ at random. For each byte order, Roughness measures the energy of
+// the differences between neighbours, relative to the energy of the samples. That is 2 for
+// white noise, and below 1 for speech.
 type Roughness struct {
 	asRead, swapped, shifted roughness
 	before                   uint16 // the sample before, as it was read
 	n                        int64
 }
 
-// Add takes more samples of one channel that were decoded from 16 bits, little endian.
+// Add measures more samples of one channel that were decoded from 16 bits, little-endian.
 // stride is the distance between samples of that channel.
 func (r *Roughness) Add(samples []float32, stride int) {
 	for i := 0; i < len(samples); i += stride {
 		v := uint16(int16(samples[i] * 32768))
 		r.asRead.add(v)
 		r.swapped.add(v>>8 | v<<8)
-		// A byte early: the high byte was read as the next sample's low one.
+		// Read a byte earlier: the low byte is then the high byte of the sample before.
 		r.shifted.add(v<<8 | r.before>>8)
 		r.before = v
 		r.n++
@@ -42,8 +42,8 @@ func (r *Roughness) Ratios() (asRead, swapped, shifted float64) {
 	return r.asRead.ratio(), r.swapped.ratio(), r.shifted.ratio()
 }
 
-// Order returns the byte order that stands out, a guess. Noise has none, and less than
-// a fifth of a second is too short to tell.
+// Order returns the most likely byte order. It is a guess. The result is OrderUnknown for
+// noise, and for less than a fifth of a second of audio.
 func (r *Roughness) Order() ByteOrder {
 	const (
 		fewest = 1600 // samples: 0.2 s at 8000 Hz

@@ -7,11 +7,11 @@ import (
 	"io"
 )
 
-// What the headers of several containers have in common: chunks with a name and
-// a length, lengths that are not known, and inputs that end inside them.
+// This file has what the headers of several containers share: chunks with a name and a
+// length, unknown lengths, and inputs that end inside a header.
 
-// Bounds of a header. It is read before any audio, so its chunks are capped;
-// what is skipped is never held in memory.
+// Limits of a header. It is read before any audio, so the size of its chunks is limited.
+// Skipped bytes are never held in memory.
 const (
 	maxFormatChunk = 4 << 10
 	maxHeaderBytes = 64 << 20
@@ -31,13 +31,13 @@ func skipChunk(r *bufio.Reader, size int64) error {
 	return skipPad(r, size)
 }
 
-// skipPad skips the pad byte of a chunk of size bytes. Some writers leave it out, so
-// the byte is one only if it is zero or no identifier begins with it.
+// skipPad skips the pad byte of a chunk of size bytes. Some writers leave it out, so a byte
+// counts as a pad byte only if it is zero or does not begin an identifier.
 func skipPad(r *bufio.Reader, size int64) error {
 	if size%2 == 0 {
 		return nil
 	}
-	b, _ := r.Peek(4) // an error shows again in the next read
+	b, _ := r.Peek(4) // the next read returns the error again
 	if len(b) == 0 || b[0] != 0 && (len(b) < 4 || isChunkID(b)) {
 		return nil
 	}
@@ -53,8 +53,8 @@ func isChunkID(b []byte) bool {
 	return true
 }
 
-// isUntilEnd reports whether a data size means "to the end": a program that writes to a
-// pipe does not know the length. Known sizes are 0 (libsndfile), 0x7ffff000 (espeak-ng
+// isUntilEnd reports whether a data size means "to the end". A program that writes to a pipe
+// does not know the length. It writes a size of 0 (libsndfile), 0x7ffff000 (espeak-ng
 // and sox), 0x7fffffff (ElevenLabs), 2000000000 (Pocket TTS) and 0xffffffff (ffmpeg).
 func isUntilEnd(size int64) bool {
 	return size == 0 || size >= 0x7fff0000 || size == 2_000_000_000

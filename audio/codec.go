@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// codec turns the bytes of one sample encoding into samples. Each sample takes
-// the same number of bytes, except where blocks is set.
+// codec converts the bytes of one sample encoding to samples. Each sample has the same number
+// of bytes, unless blocks is set.
 type codec struct {
 	name  string
 	bytes int // of one sample
@@ -25,8 +25,8 @@ type codec struct {
 	blocks *blockCodec
 }
 
-// Integers of n bits become v/2^(n-1). Where a container's samples have fewer
-// bits than their bytes, they are the upper ones, so nothing changes.
+// Integers of n bits become v/2^(n-1). If a container's samples have fewer bits than their
+// bytes hold, they are the upper bits, so the same formula applies.
 var (
 	codecU8    = codec{name: "pcm_u8", bytes: 1, decode: decodeU8}
 	codecS8    = codec{name: "pcm_s8", bytes: 1, decode: decodeS8}
@@ -139,11 +139,11 @@ func decodeS32LE(dst []float32, src []byte) {
 	}
 }
 
-// loudest bounds floating point input: 24 dB above full scale is no audio, and
-// an absurd value would drown its neighbours in the resampler.
+// loudest limits floating point input. Values more than 24 dB above full scale are not audio,
+// and in the resampler one such value would drown its neighbours.
 const loudest = 16
 
-// floatBlock is how many samples are looked at together.
+// floatBlock is how many samples are checked together.
 const floatBlock = 256
 
 func decodeF32LE(dst []float32, src []byte) {
@@ -165,8 +165,9 @@ func decodeF32LE(dst []float32, src []byte) {
 	}
 }
 
-// isModerate reports whether all samples are numbers within loudest: one that is not
-// makes the sum of their squares greater, or no number. It says no of some that are.
+// isModerate reports whether all samples are certainly numbers within loudest. A sample that
+// is not makes the sum of the squares too large, or NaN. The result may be false although all
+// samples are within loudest.
 func isModerate(samples []float32) bool {
 	return f32.DotProduct(samples, samples) <= loudest*loudest
 }
@@ -178,7 +179,7 @@ func decodeF64LE(dst []float32, src []byte) {
 	}
 }
 
-// limit bounds the magnitude. NaN stays NaN.
+// limit limits the magnitude of v to loudest. NaN stays NaN.
 func limit(v float32) float32 {
 	switch {
 	case v > loudest:
@@ -189,7 +190,7 @@ func limit(v float32) float32 {
 	return v
 }
 
-// finite makes any float a finite sample.
+// finite converts any float to a finite sample.
 func finite(v float32) float32 {
 	if v = limit(v); v != v {
 		return 0

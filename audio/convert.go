@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-// convert converts src to another format. With one channel and with two, it changes
-// only the rate; any other number of channels is averaged, and the average is put on
-// all channels asked for. Another rate is resampled by the FIR method: n frames at rate
-// r become exactly round(n·rate/r).
+// convert converts src to another format. If the number of channels is the same and one or
+// two, it changes only the rate. Otherwise it mixes the channels to their average, and copies
+// the average to all channels of the new format. It resamples by the FIR method: n frames at
+// rate r become exactly round(n·rate/r).
 func convert(src Source, to Format) (Source, error) {
 	from := src.Format()
 	if from.Channels != to.Channels && from.Channels > 1 || from.Channels > 2 && from.Rate != to.Rate {
@@ -51,8 +51,8 @@ func (d copiedChannels) ReadSamples(p []float32) (int, error) {
 // decoder's Format returns from then on.
 var errFormatChange = errors.New("the format changes")
 
-// constantFormat is a decoder with a constant format: each section between two changes is
-// converted to the format of the first, as if it were alone.
+// constantFormat is a decoder with a constant format. It converts each section between two
+// changes to the format of the first section, independently of the others.
 type constantFormat struct {
 	decoder
 	info      Info // of the first section
@@ -66,7 +66,7 @@ type constantFormat struct {
 // newConstantFormat keeps the present format of dec.
 func newConstantFormat(dec decoder) decoder {
 	s := &constantFormat{decoder: dec, info: dec.Info(), format: dec.Format()}
-	_ = s.begin() // it converts nothing
+	_ = s.begin() // cannot fail: the first section is not converted
 	return s
 }
 
@@ -151,8 +151,8 @@ func resampleChannels(src Source, rate int) (Source, error) {
 // splitFrames is how many frames splitChannels reads at once.
 const splitFrames = 1152
 
-// splitChannels splits a stereo source. Its two readers keep pace, so each queue holds
-// little more than one read.
+// splitChannels splits a stereo source into two mono ones. Both are read at the same pace, so
+// each queue holds little more than one read.
 type splitChannels struct {
 	src    Source
 	frames [2 * splitFrames]float32

@@ -2,8 +2,8 @@ package audio
 
 import "fmt"
 
-// decodeSafely runs a decoder of another library. Damaged input makes some of them
-// panic; it returns the panic as an error. Its errors wrap ErrFormat.
+// decodeSafely runs a decoder of another library, and returns a panic as an error. Some of
+// these decoders panic on damaged input. All its errors wrap ErrFormat.
 func decodeSafely(name string, decode func() error) (err error) {
 	defer func() {
 		if fault := recover(); fault != nil {

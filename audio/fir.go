@@ -7,28 +7,27 @@ import (
 	"math"
 )
 
-// fir is a resampler in pure Go. Output k lies at the time k/rate, which is the
-// position k*in/rate among the inputs: each output is the dot product of the
-// inputs around that position with the filter's taps for the fraction left
-// over. Positions are ratios of integers, so no length of input makes them
-// drift, and since one output is always the same sum over the same inputs, the
-// result does not depend on how the input was cut into reads.
+// fir is a resampler in pure Go. Output k lies at the time k/rate, which is the position
+// k*in/rate among the inputs. Each output is the dot product of the inputs around that
+// position with the filter's taps for the fractional part of the position. Positions are
+// ratios of integers, so they do not drift, however long the input is. Each output is always
+// the same sum over the same inputs, so the result does not depend on how the input was cut
+// into reads.
 //
-// The filter is linear in phase and centred on the output, so nothing is late in
-// the result: with inputs counting as zero before the first and after the last,
-// n inputs become exactly floor(n*rate/in + 1/2) outputs. What remains is the
-// wait for the inputs after the centre. To 24 kHz it is
+// The filter is linear in phase and centred on the output, so the result is not delayed.
+// Inputs before the first and after the last count as zero, and n inputs become exactly
+// floor(n*rate/in + 1/2) outputs. A live input is delayed only by the wait for the inputs
+// after the centre. To 24 kHz that delay is
 //
 //	from kHz  4     8    11.025  12   16   22.05  32 to 384
 //	delay ms  10.8  5.4  5.1     5.0  4.5  3.3    3.0
 //
-// The stopband starts at the lower of the two Nyquist frequencies, so no alias
-// or image is above -100 dB. From 16 kHz on the passband is flat up to 0.91 of
-// that frequency; below, where this would take longer than 5 ms, up to 0.85 at
-// the least. A transition band across the Nyquist frequency (0.91 to 1.09)
-// would need half of the taps and of the delay and two thirds of the time, but
-// fold what a 44.1 kHz input has from 12 to 13 kHz, where sibilants still are,
-// onto 11 to 12 kHz.
+// The stopband starts at the lower of the two Nyquist frequencies, so no alias or image is
+// above -100 dB. From 16 kHz on, the passband is flat up to 0.91 of that frequency. At lower
+// rates this would take longer than 5 ms, so the passband is flat up to at least 0.85. A
+// transition band across the Nyquist frequency (0.91 to 1.09) would need half of the taps,
+// half of the delay and two thirds of the time. But it would fold the band from 12 to 13 kHz
+// of a 44.1 kHz input, in which there are sibilants, onto 11 to 12 kHz.
 //
 // The sums are formed in float32, in an order that depends on the processor's
 // vector width: the result is the same in every run on one machine and may
@@ -48,12 +47,13 @@ type fir struct {
 	err    error     // why no more can be read
 }
 
-// firRead is the room for new inputs, in samples. A filter longer than that
-// gets its own length.
+// firRead is the buffer space for new inputs, in samples. A filter longer than that gets as
+// much space as it is long.
 const firRead = 4096
 
-// newFIR resamples the mono src to rate Hz. Both rates must be within MinRate
-// and MaxRate; otherwise the error wraps ErrFormat. Equal rates pass through.
+// newFIR returns a resampler of the mono src to rate Hz. Both rates must be from MinRate to
+// MaxRate; otherwise the error wraps ErrFormat. If the rates are equal, the samples do not
+// change.
 func newFIR(src Source, rate int) (*fir, error) {
 	in := src.Format()
 	if in.Channels != 1 {
@@ -84,8 +84,8 @@ func (f *fir) Format() Format { return Format{Rate: f.rate, Channels: 1} }
 // Close has nothing to free.
 func (f *fir) Close() error { return nil }
 
-// ReadSamples fills p as far as the inputs at hand allow and reads only if they
-// allow nothing, and then no more than p needs.
+// ReadSamples returns the outputs for which the inputs have been read. If there are none, it
+// reads first, but no more than p needs.
 func (f *fir) ReadSamples(p []float32) (int, error) {
 	if len(p) == 0 {
 		return 0, io.ErrShortBuffer
@@ -101,14 +101,14 @@ func (f *fir) ReadSamples(p []float32) (int, error) {
 	}
 }
 
-// position is where output k lies: index is the last input at or before it,
-// phase the distance from there in phases of an input period.
+// position returns where output k lies: index is the last input at or before it, and phase is
+// the distance from that input in phases of an input period.
 func (f *fir) position(k int64) (index, phase int64) {
 	rounds, rest := k/f.phases, k%f.phases*f.step
 	return rounds*f.step + rest/f.phases, rest % f.phases
 }
 
-// convolve makes the outputs that the inputs at hand allow.
+// convolve computes the outputs for which the inputs have been read.
 func (f *fir) convolve(p []float32) int {
 	index, phase := f.position(f.made)
 	whole, part := f.step/f.phases, f.step%f.phases
@@ -131,8 +131,7 @@ func (f *fir) convolve(p []float32) int {
 	return len(p)
 }
 
-// pull reads the inputs that the next so many outputs need, or as many of them
-// as there are.
+// pull reads the inputs that the next outputs need, or as many of them as there are.
 func (f *fir) pull(outputs int) {
 	last, _ := f.position(f.made + int64(outputs-1))
 	room := f.room(last + int64(f.bank.lookahead) + 1 - f.read)
@@ -152,8 +151,8 @@ func (f *fir) pull(outputs int) {
 	}
 }
 
-// room is free memory after the window for up to wanted inputs. The inputs that
-// no output needs any more make way when it gets short.
+// room returns free memory after the window for up to wanted inputs. If there is too little,
+// it drops the inputs that no output needs any more.
 func (f *fir) room(wanted int64) []float32 {
 	if int64(cap(f.window)-len(f.window)) < wanted {
 		keep := min(len(f.window), f.bank.taps-1)

@@ -10,7 +10,7 @@ import (
 // below the rounding noise of 16-bit samples, which is 98 dB down.
 const (
 	firAttenuation = 100   // in dB
-	firDelay       = 0.005 // in seconds: the transition band is widened to stay below
+	firDelay       = 0.005 // in seconds; the transition band is widened to stay below it
 
 	// Bounds of the transition band, as shares of the lower of the two Nyquist
 	// frequencies, where it ends. Within them firDelay decides.
@@ -25,17 +25,18 @@ const (
 	firAlignment       = 16      // taps of a row are a multiple of the widest vector
 )
 
-// firBank is a low-pass filter sampled at every phase an output can have
-// between two inputs: row r holds its taps for an output that lies r/rows of an
-// input period behind an input. The taps of a row meet the inputs from
-// taps-1-lookahead before that input to lookahead after it.
+// firBank is a low-pass filter, sampled at every phase that an output can have between two
+// inputs. Row r holds the taps for an output that lies r/rows of an input period after an
+// input. The taps of a row apply to the inputs from taps-1-lookahead before that input to
+// lookahead after it.
 //
 // A ratio of rates with a small reduced numerator (80 for 44.1 to 24 kHz) gets one row for
-// each phase. Where those would not fit firMaxCoefficients, the bank has fewer rows and is
-// interpolated linearly, at twice the cost. A tone that passes advances by at most w =
-// pi*min(1, out/in) radians an input period, so the chord between rows d periods apart errs by
-// at most (w*d)²/8 of it. With 1024 rows for upsampling, and fewer in proportion to the ratio
-// for downsampling, that is -118 dB.
+// each phase. If these would exceed firMaxCoefficients, the bank has fewer rows, and outputs
+// are interpolated linearly between two rows, at twice the cost. A tone in the passband
+// advances by at most w = pi*min(1, out/in) radians an input period. So linear interpolation
+// between rows that are d periods apart has an error of at most (w*d)²/8 of the tone. With
+// 1024 rows for upsampling, and fewer in proportion to the ratio for downsampling, the error
+// is -118 dB.
 type firBank struct {
 	coefficients   []float32 // rows × taps, and one more row to interpolate towards
 	rows           int
@@ -56,7 +57,7 @@ func newFIRBank(in, out, phases int) firBank {
 	return bank
 }
 
-// shapeFIRBank settles the size of the bank.
+// shapeFIRBank returns a bank with its size set, but without coefficients.
 func shapeFIRBank(kernel kaiserKernel, phases int, ratio float64) firBank {
 	bank := firBank{rows: phases, lookahead: int(kernel.half)}
 	bank.taps = (2*bank.lookahead + firAlignment - 1) / firAlignment * firAlignment

@@ -11,10 +11,9 @@ import (
 	"github.com/mewkiz/flac/frame"
 )
 
-// A FLAC stream is "fLaC", metadata blocks, then frames (RFC 9639). A block is
-// a byte with its kind and, in the highest bit, whether it is the last, 3 bytes
-// of length and its contents. The first one, STREAMINFO, has 34 bytes,
-// big-endian:
+// A FLAC stream is "fLaC", metadata blocks, then frames (RFC 9639). A block has a byte with
+// its kind, whose highest bit marks the last block, 3 bytes of length, and its contents. The
+// first block, STREAMINFO, has 34 bytes, big-endian:
 //
 //	 0  2 bytes each: smallest and largest number of samples in a frame
 //	 4  3 bytes each: smallest and largest length of a frame
@@ -25,12 +24,12 @@ const (
 	flacMagic      = "fLaC"
 	flacStreamInfo = 34
 	flacMinBits    = 4
-	// flacMaxBits is where the samples still fit a float32 exactly.
+	// flacMaxBits is the largest sample size in bits that a float32 represents exactly.
 	flacMaxBits = 24
 )
 
-// beginsFLAC reports whether r starts with FLAC, ID3v2 tags in front allowed as
-// far as they fit the buffer.
+// beginsFLAC reports whether r starts with FLAC. ID3v2 tags may precede it, if they fit the
+// buffer.
 func beginsFLAC(r *bufio.Reader) bool {
 	for start := 0; start < sniffRoom-len(flacMagic); {
 		size := id3Length(r, start)
@@ -50,8 +49,8 @@ type flacDecoder struct {
 	info     Info
 	bits     int
 	frames   int64
-	frame    *frame.Frame // present one
-	next     int          // sample of it to give out next
+	frame    *frame.Frame // the current frame
+	next     int          // index of its next sample to return
 	warnings warnings
 	err      error
 }
@@ -92,7 +91,7 @@ func (d *flacDecoder) nextStream() error {
 	if string(peekAt(r, 0, len(flacMagic))) != flacMagic {
 		return nil
 	}
-	_, _ = r.Discard(len(flacMagic)) // it was just peeked
+	_, _ = r.Discard(len(flacMagic)) // cannot fail: these bytes were peeked
 	was := d.info.Format
 	last, err := d.readStreamInfo(r)
 	if err == nil {
@@ -128,7 +127,7 @@ func (d *flacDecoder) readStreamInfo(r *bufio.Reader) (last bool, err error) {
 	return b[0]&0x80 != 0, nil
 }
 
-// skipFLACBlocks skips the rest of the metadata, pictures among it.
+// skipFLACBlocks skips the rest of the metadata, such as pictures.
 func skipFLACBlocks(r *bufio.Reader, last bool) error {
 	for passed := int64(0); !last; {
 		var head [4]byte
@@ -157,8 +156,7 @@ func (d *flacDecoder) Warnings() []string { return d.warnings }
 
 func (d *flacDecoder) Close() error { return nil }
 
-// ReadSamples gives samples of one FLAC frame, each divided by full scale: all
-// of their bits survive.
+// ReadSamples returns samples of one FLAC frame, each divided by full scale. No bits are lost.
 func (d *flacDecoder) ReadSamples(p []float32) (int, error) {
 	channels := d.info.Format.Channels
 	if len(p) < channels {
@@ -191,8 +189,8 @@ func (d *flacDecoder) ReadSamples(p []float32) (int, error) {
 	return frames * channels, nil
 }
 
-// advance decodes the next frame. Where the input ends inside one, the sound
-// ends before it.
+// advance decodes the next frame. If the input ends inside a frame, the sound ends before
+// that frame.
 func (d *flacDecoder) advance() error {
 	if _, err := d.input.r.Peek(1); err != nil {
 		d.input.err = err
@@ -214,7 +212,7 @@ func (d *flacDecoder) advance() error {
 	return d.input.err
 }
 
-// decode reads the next frame whole and checks it against STREAMINFO.
+// decode reads the whole next frame and checks it against STREAMINFO.
 func (d *flacDecoder) decode() error {
 	d.input.begin()
 	f, err := frame.New(&d.input)
@@ -253,7 +251,7 @@ func (d *flacDecoder) trailer(damage error) error {
 	return damage
 }
 
-// checkLength warns of an end inside a frame, or before all samples were there.
+// checkLength adds a warning if the input ended inside a frame, or before all declared samples.
 func (d *flacDecoder) checkLength(err error) {
 	f := d.info.Format
 	switch {
@@ -265,23 +263,23 @@ func (d *flacDecoder) checkLength(err error) {
 	}
 }
 
-// flacInput hands frames on to mewkiz/flac. That library writes a request for test files to
-// the standard logger, which is the user's, at each frame with a header that says 24 or 176.4
-// kHz by number. Such a header is handed on without its rate, and both checksums of the frame
-// are checked here instead of there.
+// flacInput passes frames to mewkiz/flac. If a frame header states 24 or 176.4 kHz by number,
+// that library writes a request for test files to the standard logger, which belongs to the
+// user. So flacInput removes the rate from such a header. Because that changes the frame's
+// two checksums, flacInput checks them itself.
 type flacInput struct {
 	r      *bufio.Reader
 	err    error // why reading r ended
 	read   int   // bytes of the frame
-	rate   int   // that was left out of the header, in Hz, or 0
-	header uint8 // checksum of what was read so far, as the header has one
+	rate   int   // the rate in Hz that was removed from the header, or 0
+	header uint8 // header checksum of the bytes read so far
 	whole  uint16
 }
 
 // begin begins a frame.
 func (in *flacInput) begin() { *in = flacInput{r: in.r, err: in.err} }
 
-// Read reads what the decoder asks for: a few bytes each time.
+// Read reads as many bytes as the decoder asks for, a few each time.
 func (in *flacInput) Read(p []byte) (int, error) {
 	n, err := in.r.Read(p)
 	if err != nil {

@@ -27,8 +27,8 @@ func parseID3Header(b []byte) (int, bool) {
 	return id3HeaderLength + size, true
 }
 
-// id3Length returns the length of the ID3v2 tag at an offset of r, 0 if there is none.
-// From a pipe it reads no more than needed.
+// id3Length returns the length of the ID3v2 tag at an offset of r, or 0 if there is none. It
+// reads no more of a pipe than needed.
 func id3Length(r *bufio.Reader, offset int) int {
 	if string(peekAt(r, offset, 3)) != "ID3" {
 		return 0

@@ -10,14 +10,14 @@ import (
 	"echocast/internal/text"
 )
 
-// inputEnd finds out how much of an input is left after the end of its sound.
+// inputEnd determines how much of an input is left after the end of its sound.
 type inputEnd struct {
 	r      *bufio.Reader
 	source *recorder // of r
-	size   int64     // of the file, or -1: it is none
+	size   int64     // of the file, or -1 if it is not a file
 }
 
-// end is what tells of the end of the input.
+// end returns the inputEnd of the input that r reads.
 func (o *Options) end(r *bufio.Reader) *inputEnd {
 	e := &inputEnd{r: r, source: o.source, size: -1}
 	if o.file != nil && o.source != nil {
@@ -31,19 +31,19 @@ func (o *Options) end(r *bufio.Reader) *inputEnd {
 // isFile reports whether the input is a regular file, so that fileLeft is known.
 func (e *inputEnd) isFile() bool { return e != nil && e.size >= 0 }
 
-// fileLeft returns how many bytes of the file are not read yet.
+// fileLeft returns how many bytes of the file have not been read yet.
 func (e *inputEnd) fileLeft() int64 {
 	return max(0, e.size-e.source.read.Load()+int64(e.r.Buffered()))
 }
 
-// remainder is what is left of an input, in bytes; more is left if isAtLeast is set.
+// remainder is how much of an input is left, in bytes. If isAtLeast is set, it is a lower bound.
 type remainder struct {
 	bytes     int64
 	isAtLeast bool
 }
 
-// restTimeout is how long the rest of a pipe is read, because a pipe may be held open
-// for ever.
+// restTimeout limits how long the rest of a pipe is read, because its writer may never close
+// it.
 const restTimeout = 200 * time.Millisecond
 
 // rest counts the bytes that are left. It reads the rest of a pipe; nothing else can
@@ -60,7 +60,7 @@ func (e *inputEnd) rest() remainder {
 	return remainder{n, err != nil || n == maxHeaderBytes || e.source.hasGivenUp}
 }
 
-// limitWait makes reads that would wait longer than restTimeout end the input.
+// limitWait ends the input at a read that would wait longer than restTimeout.
 func (e *inputEnd) limitWait() {
 	if e != nil && e.source != nil && e.source.until.IsZero() {
 		e.source.until = time.Now().Add(restTimeout)
@@ -74,13 +74,13 @@ func (r remainder) String() string {
 	return text.Count(int(r.bytes), "byte")
 }
 
-// asSamples adds how long the rest would play as frames of so many bytes.
+// asSamples describes the remainder, with how long it would play in frames of frame bytes.
 func (r remainder) asSamples(format Format, frame int) string {
 	return fmt.Sprintf("%s, %.3f s if they were samples", r, format.Duration(r.bytes/int64(frame)).Seconds())
 }
 
-// isReady reports whether r can be read before until. For a reader that is not a file
-// this is not known, unless it has a length.
+// isReady reports whether r can be read before until without blocking. It is false for a
+// reader that is neither a file nor has a Len method.
 func isReady(r io.Reader, until time.Time) bool {
 	switch r := r.(type) {
 	case *os.File:

@@ -7,5 +7,5 @@ import (
 	"time"
 )
 
-// isFileReady has no way to tell here.
+// isFileReady returns false: on this system it cannot tell.
 func isFileReady(*os.File, time.Time) bool { return false }

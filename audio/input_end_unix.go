@@ -10,13 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isFileReady waits until something can be read of a pipe, or it has ended.
+// isFileReady waits until a pipe can be read or has ended, and reports whether that happened
+// before until.
 func isFileReady(file *os.File, until time.Time) (ready bool) {
 	conn, err := file.SyscallConn()
 	if err != nil {
 		return false
 	}
-	_ = conn.Control(func(fd uintptr) { // a file that was closed is not ready
+	_ = conn.Control(func(fd uintptr) { // fails for a closed file, which is not ready
 		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(poll, pollTime(until))
 		for errors.Is(err, unix.EINTR) {
@@ -27,5 +28,5 @@ func isFileReady(file *os.File, until time.Time) (ready bool) {
 	return ready
 }
 
-// pollTime is how long there is, in milliseconds.
+// pollTime returns the time left, in milliseconds.
 func pollTime(until time.Time) int { return int(max(0, time.Until(until).Milliseconds())) }

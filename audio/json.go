@@ -12,14 +12,14 @@ import (
 	"echocast/internal/text"
 )
 
-// Speech services that talk over WebSocket or server-sent events put audio as
-// text into JSON objects, called events here:
+// Speech services that use WebSocket or server-sent events put audio as text into JSON
+// objects, called events here:
 //
 //	{"type":"response.output_audio.delta","delta":"AAD//w=="}   OpenAI Realtime
 //	{"audio":"SUQzBAAA","isFinal":null}                         ElevenLabs
 //	data: {"data":{"audio":"494433"}}                           MiniMax, in hex
 //
-// The bytes of all events together are what an audio file would hold.
+// The bytes of all events together are the contents of an audio file.
 
 // JSONOptions say where the audio is in a stream of JSON objects.
 type JSONOptions struct {
@@ -27,24 +27,23 @@ type JSONOptions struct {
 	// or * for every position, joined by dots, such as "data.audio" or
 	// "parts.*.data". Empty: "delta".
 	Field string
-	// Type is what the "type" of an object ends with if it is one with audio;
-	// an object without a "type" counts as one. Empty: "audio.delta" where
-	// Field is empty too, since OpenAI's transcripts come in "delta" as well;
-	// else any.
+	// Type is what the "type" of an object with audio ends with. Objects without a "type"
+	// may have audio too. Empty: "audio.delta" if Field is empty too, because OpenAI also
+	// sends transcripts in "delta"; otherwise any type.
 	Type string
-	// Payload is how the audio is written: "base64" (either alphabet, padded
-	// or not), which is the default, or "hex".
+	// Payload is the encoding of the audio as text: "base64" (either alphabet, with or
+	// without padding), which is the default, or "hex".
 	Payload string
-	// Encoding is what the bytes are, as Options.Encoding says it. Empty: by
-	// content.
+	// Encoding is the encoding of the bytes, a value of Options.Encoding. Empty: recognised
+	// by content.
 	Encoding string
 	// Summary is a field that only the last object has, if that object repeats
 	// the audio of all others. Such a repetition is left out.
 	Summary string
 }
 
-// jsonShapes are where services put audio, by their documentation: see the
-// sources in package preset. A stream is recognised by them.
+// jsonShapes lists where services put audio, according to their documentation: see the
+// sources in package preset. A stream of JSON is recognised by them.
 var jsonShapes = []JSONOptions{
 	{Field: "delta", Type: "audio.delta"},        // OpenAI Realtime, xAI
 	{Field: "delta", Type: "audio_output.delta"}, // Together AI
@@ -69,13 +68,13 @@ var jsonShapes = []JSONOptions{
 	{Field: "serverContent.modelTurn.parts.*.inlineData.data"},
 }
 
-// Bounds of what is held of one object.
+// Limits of what is held of one object.
 const (
 	maxHeldAudio  = 256 << 10 // decoded bytes before it is passed on unfinished
 	maxJSONDepth  = 64
-	maxNotedDepth = 8   // of a value that is looked at
-	maxJSONText   = 512 // bytes of a key, or of a value that is looked at
-	maxFieldNames = 8   // in a refusal
+	maxNotedDepth = 8   // depth of a value that is examined
+	maxJSONText   = 512 // bytes of a key, or of a value that is examined
+	maxFieldNames = 8   // how many fields an error names
 )
 
 // jsonDecoder is a decoder of the audio in JSON objects.
@@ -84,7 +83,7 @@ type jsonDecoder struct {
 	events *jsonAudio
 }
 
-// openJSON reads objects as opts.JSON says.
+// openJSON opens objects that have audio where opts.JSON says.
 func openJSON(r *bufio.Reader, opts Options) (decoder, error) {
 	if opts.TrustHeader && identify(r, formLength) != nil {
 		return openByContent(r, opts)
@@ -106,7 +105,7 @@ func openJSON(r *bufio.Reader, opts Options) (decoder, error) {
 	return openEvents(newJSONAudio(r, opts.source, where), opts)
 }
 
-// openJSONByShape reads objects that have audio where some service puts it.
+// openJSONByShape opens objects that have audio at one of the jsonShapes.
 func openJSONByShape(r *bufio.Reader, opts Options) (decoder, error) {
 	return openEvents(newJSONAudio(r, opts.source, jsonShapes...), opts)
 }
@@ -128,17 +127,17 @@ func openEvents(events *jsonAudio, opts Options) (decoder, error) {
 	return &jsonDecoder{decoder: dec, events: events}, nil
 }
 
-// Info says what was found inside.
+// Info describes the audio inside the objects.
 func (d *jsonDecoder) Info() Info {
 	info := d.decoder.Info()
 	info.Container = "ndjson, " + info.Container
 	return info
 }
 
-// words are those that the service gave times for.
+// words returns the words for which the service sent times.
 func (d *jsonDecoder) words() []Word { return d.events.words.all() }
 
-// Warnings adds the objects that were left out.
+// Warnings returns the warnings of the audio inside, and one about objects without audio.
 func (d *jsonDecoder) Warnings() []string {
 	all := slices.Clone(d.decoder.Warnings())
 	if n := d.events.skipped; n > 0 {
@@ -150,11 +149,11 @@ func (d *jsonDecoder) Warnings() []string {
 	return all
 }
 
-// beginsLikeJSON reports whether r begins with an object, an array of objects or
-// server-sent events, as far as has arrived.
+// beginsLikeJSON reports whether the bytes of r that have arrived begin with an object, an
+// array of objects or server-sent events.
 func beginsLikeJSON(r *bufio.Reader) bool {
 	_, _ = r.Peek(formLength)
-	head, _ := r.Peek(min(r.Buffered(), textLength)) // they are there
+	head, _ := r.Peek(min(r.Buffered(), textLength)) // cannot fail: these bytes are buffered
 	if !isText(head) {
 		return false
 	}
@@ -172,29 +171,29 @@ func beginsLikeJSON(r *bufio.Reader) bool {
 	return len(head) == 0 || head[0] == '"' || head[0] == '}'
 }
 
-// jsonAudio is a reader of the bytes that are written as text in JSON objects:
-// any row of objects or arrays of them, of any length and on any number of
-// lines. It passes the audio of each object on before it asks for the next one;
-// of a long one it passes the audio on as it comes.
+// jsonAudio reads the bytes that are written as text in JSON objects: any sequence of objects
+// or of arrays of objects, of any length and on any number of lines. It passes on the audio of
+// each object before it reads the next one. If an object is long, it passes on its audio as it
+// arrives.
 type jsonAudio struct {
 	json   jsonScanner
 	source *recorder // of the JSON
 	shapes []JSONOptions
 	paths  [][]string   // of the shapes' fields
-	found  *JSONOptions // the shape of the first audio; nil before it
+	found  *JSONOptions // the shape of the first audio; nil before that
 	event  jsonEvent
 	text   textDecoder
 	held   []byte // audio of the object that is being read
-	ready  []byte // audio to hand out
-	given  int    // bytes of it that were
-	first  []byte // the first audio of all
-	total  int64  // bytes of audio handed out or ready
+	ready  []byte // audio to return
+	given  int    // bytes of ready that were returned
+	first  []byte // the beginning of the first audio of the stream
+	total  int64  // bytes of audio returned or ready
 	begin  int64  // total when the object began
 
 	count      int // objects read
-	skipped    int // without audio
+	skipped    int // objects without audio
 	isRepeated bool
-	texts      []string // fields with text in them, and how that begins
+	texts      []string // fields with text, and the beginning of that text
 	words      *jsonWords
 	err        error
 }
@@ -207,18 +206,18 @@ func newJSONAudio(r *bufio.Reader, source *recorder, shapes ...JSONOptions) *jso
 	return s
 }
 
-// jsonEvent is what is known of the object that is being read.
+// jsonEvent is what is known about the object that is being read.
 type jsonEvent struct {
 	shape     *JSONOptions // where audio was found, or nil
 	kind      string       // its "type"
 	isSummary bool         // it has the shape's Summary
-	isPassing bool         // its audio is passed on as it comes
+	isPassing bool         // its audio is passed on as it arrives
 	isDropped bool         // its audio is left out
-	damage    error        // of its audio
+	damage    error        // why its audio cannot be decoded
 	failure   jsonFailure
 }
 
-// Read gives audio of at most one object.
+// Read returns audio of at most one object.
 func (s *jsonAudio) Read(p []byte) (int, error) {
 	for s.given == len(s.ready) && s.err == nil && len(p) > 0 {
 		s.err = s.step()
@@ -268,7 +267,7 @@ func (s *jsonAudio) isSummary(name string) bool {
 	return name != "" && slices.ContainsFunc(s.shapes, func(shape JSONOptions) bool { return shape.Summary == name })
 }
 
-// note takes account of a value that is no text with audio.
+// note handles a value that is not a text with audio.
 func (s *jsonAudio) note(token jsonToken) {
 	if s.json.depth() > maxNotedDepth {
 		return
@@ -284,7 +283,8 @@ func (s *jsonAudio) note(token jsonToken) {
 	}
 }
 
-// notText notes that there is no text where the one known field should have it.
+// notText records that the field that should have the audio, if only one is possible, has no
+// text.
 func (s *jsonAudio) notText() {
 	if len(s.shapes) == 1 && s.json.matches(s.paths[0]) {
 		s.event.shape = &s.shapes[0]
@@ -292,7 +292,7 @@ func (s *jsonAudio) notText() {
 	}
 }
 
-// shapeHere is the shape of the field that the scanner is at, or nil.
+// shapeHere returns the shape whose field the scanner is at, or nil.
 func (s *jsonAudio) shapeHere() *JSONOptions {
 	for i := range s.shapes {
 		if shape := &s.shapes[i]; s.json.matches(s.paths[i]) && (s.found == nil || s.found == shape) &&
@@ -308,8 +308,7 @@ func (o *JSONOptions) hasAudio(kind string) bool {
 	return kind == "" || strings.HasSuffix(kind, o.Type)
 }
 
-// piece decodes a piece of a text. Texts without audio are looked at by their
-// first bytes alone.
+// piece decodes a piece of a text. Of texts without audio it examines only the first bytes.
 func (s *jsonAudio) piece(token jsonToken) error {
 	if token.isFirst {
 		if s.json.target = s.shapeHere(); s.json.target != nil {
@@ -346,7 +345,7 @@ func (s *jsonAudio) beginText(shape *JSONOptions, token jsonToken) {
 		looksLikeHex(token.text)}
 }
 
-// passOn hands out the audio of an object that is not read to its end.
+// passOn returns the audio of an object before the object has been read to its end.
 func (s *jsonAudio) passOn() error {
 	e := &s.event
 	switch {
@@ -370,7 +369,7 @@ func (s *jsonAudio) isRepetition() bool {
 	return n > 0 && bytes.Equal(s.held[:n], s.first[:n])
 }
 
-// commit hands out the audio that is held, and keeps to the shape it has.
+// commit makes the held audio ready to be returned, and accepts only its shape from then on.
 func (s *jsonAudio) commit(shape *JSONOptions) {
 	const kept = 64 << 10
 	if s.found == nil && len(s.held) > 0 {
@@ -395,7 +394,7 @@ func (s *jsonAudio) endEvent() error {
 	}
 	switch {
 	case e.isDropped:
-		s.words.clear() // they are repeated with the audio
+		s.words.clear() // the summary repeats the words with the audio
 	case e.shape == nil, !e.shape.hasAudio(e.kind):
 		s.held = s.held[:0]
 		if !s.words.endObject(begin, e.shape != nil) {
@@ -417,7 +416,7 @@ func (s *jsonAudio) bad(err error) error {
 	return fmt.Errorf("%w: line %d: %w", ErrFormat, s.json.line, err)
 }
 
-// noAudio says what there was in objects without audio.
+// noAudio returns an error that describes objects without audio.
 func (s *jsonAudio) noAudio() error {
 	texts := "no text"
 	if len(s.texts) > 0 {
@@ -432,13 +431,13 @@ func (s *jsonAudio) noAudio() error {
 		s.shapes[0].Field, texts)
 }
 
-// jsonFailure is what an object says of an error.
+// jsonFailure is what an object says about an error.
 type jsonFailure struct {
 	hasFailed bool
 	texts     [len(failureTexts)]string
 }
 
-// failureTexts are where services put the reason, the best first.
+// failureTexts lists the fields in which services put the reason, the best first.
 var failureTexts = [...]string{
 	"error.message", "error.msg", "error", "message", "error_message", "err_msg", "base_resp.status_msg", "data.message",
 	"errors.0.message", "errors.0", "detail.message", "detail", "title", "description",
@@ -447,36 +446,36 @@ var failureTexts = [...]string{
 	"error.code", "error_code", "code",
 }
 
-// unfinished are what OpenAI Realtime says of a response that is not whole, in its event
-// response.done; why, it says in status_details.
+// unfinished lists the statuses of an incomplete response in the event response.done of
+// OpenAI Realtime. The reason is in status_details.
 var unfinished = []string{"failed", "incomplete", "cancelled"}
 
-// failureFields hold something only where the service failed: Soniox and Cartesia
-// have an error_code, Deepgram an err_code, Neuphonic a list of errors, and servers
-// of FastAPI, such as ElevenLabs's, a detail.
+// failureFields lists fields that are set only if the service failed. Soniox and Cartesia
+// have an error_code, Deepgram an err_code, Neuphonic a list of errors, and FastAPI servers,
+// such as that of ElevenLabs, a detail.
 var failureFields = []string{"error", "errors", "error_code", "err_code", "detail", "base_resp.status_code"}
 
-// open takes account of an object or array.
+// open handles the beginning of an object or array.
 func (f *jsonFailure) open(path string) {
 	if isFailureField(path) && strings.Contains(path, ".") {
 		f.hasFailed = true
 	}
 }
 
-// isFailureField reports whether path is one of failureFields or inside of it.
+// isFailureField reports whether path is one of failureFields or is inside one.
 func isFailureField(path string) bool {
 	return slices.ContainsFunc(failureFields, func(field string) bool {
 		return path == field || strings.HasPrefix(path, field+".")
 	})
 }
 
-// isFailureType reports whether an event of this type or name is one of an error,
-// such as "error", "Error" or "speech.error".
+// isFailureType reports whether an event of this type or name reports an error, such as
+// "error", "Error" or "speech.error".
 func isFailureType(name string) bool {
 	return strings.EqualFold(name, "error") || strings.HasSuffix(name, ".error")
 }
 
-// note takes account of a value. One that is null, false, 0 or empty says nothing.
+// note handles a value. It ignores null, false, 0 and empty values.
 func (f *jsonFailure) note(path string, token jsonToken) {
 	text := string(token.text)
 	nothing := !token.isText && (text == "null" || text == "false" || text == "0") || text == ""
@@ -487,7 +486,7 @@ func (f *jsonFailure) note(path string, token jsonToken) {
 		f.hasFailed = f.hasFailed || text == "error"
 	case "response.status":
 		f.hasFailed = f.hasFailed || slices.Contains(unfinished, text)
-	case "candidates.0.finishReason": // Gemini: it has one on its last object, such as MAX_TOKENS or SAFETY
+	case "candidates.0.finishReason": // Gemini: on the last object, such as MAX_TOKENS or SAFETY
 		f.hasFailed = f.hasFailed || !nothing && text != "STOP"
 	case "serverContent.interrupted": // Gemini Live: the user cut in
 		f.hasFailed, text = f.hasFailed || !nothing, "interrupted"
@@ -502,10 +501,10 @@ func (f *jsonFailure) note(path string, token jsonToken) {
 	}
 }
 
-// http400 is the least status of HTTP that tells of an error.
+// http400 is the lowest HTTP status that means an error.
 const http400 = 400
 
-// message is why the service failed, empty if it did not.
+// message returns why the service failed, or "" if it did not.
 func (f *jsonFailure) message() string {
 	if !f.hasFailed {
 		return ""

@@ -11,28 +11,28 @@ import (
 	"unicode/utf8"
 )
 
-// jsonScanner cuts a stream of JSON objects into tokens. It holds one token; of
-// a string it gives pieces as they come. Around the objects it passes over
-// arrays, commas and what server-sent events add (HTML standard, section 9.2.6):
-// empty lines, comments, other fields and the mark "[DONE]".
+// jsonScanner cuts a stream of JSON objects into tokens. It holds one token, and returns a
+// string in pieces as they arrive. Between the objects it skips arrays, commas and what
+// server-sent events add (HTML standard, section 9.2.6): empty lines, comments, other fields
+// and the mark "[DONE]".
 type jsonScanner struct {
 	r      *bufio.Reader
 	line   int
-	event  string // what server-sent events call the next object
+	event  string // the event name of the next object, in server-sent events
 	levels []jsonLevel
 	want   jsonWant
-	opened *jsonLevel // begun by the last token
+	opened *jsonLevel // the level that the last token began
 	inText bool
 	head   []byte       // first bytes of the string that is being read
-	target *JSONOptions // what the user of the pieces takes the string for
+	target *JSONOptions // the shape for which the caller decodes the string
 	piece  []byte
 }
 
 // jsonLevel is an object or an array that the scanner is inside.
 type jsonLevel struct {
 	isArray bool
-	index   int    // of the present value in an array
-	key     string // of the present value in an object
+	index   int    // of the current value in an array
+	key     string // of the current value in an object
 }
 
 // jsonWant is what comes next inside an object.
@@ -41,9 +41,9 @@ type jsonWant int
 const (
 	wantValue jsonWant = iota
 	wantItem           // a value, or the end of an array
-	wantKey            // or the end of an object
+	wantKey            // a key, or the end of an object
 	wantColon
-	wantComma // or the end
+	wantComma // a comma, or the end
 )
 
 type jsonKind int
@@ -60,8 +60,8 @@ const (
 type jsonToken struct {
 	kind            jsonKind
 	text            []byte
-	isText          bool // text is that of a string
-	isFirst, isLast bool // piece of the string
+	isText          bool // text is the text of a string
+	isFirst, isLast bool // the first, or the last piece of the string
 }
 
 var (
@@ -71,10 +71,10 @@ var (
 
 func (s *jsonScanner) depth() int { return len(s.levels) }
 
-// top is the innermost level.
+// top returns the innermost level.
 func (s *jsonScanner) top() *jsonLevel { return &s.levels[len(s.levels)-1] }
 
-// key is the name of the present value in the outermost object.
+// key returns the name of the current value in the outermost object.
 func (s *jsonScanner) key() string { return s.levels[0].key }
 
 func (l *jsonLevel) name() string {
@@ -84,7 +84,7 @@ func (l *jsonLevel) name() string {
 	return l.key
 }
 
-// path is where the present value is, joined by dots.
+// path returns the path of the current value, joined by dots.
 func (s *jsonScanner) path() string {
 	if len(s.levels) == 1 {
 		return s.levels[0].name()
@@ -99,8 +99,8 @@ func (s *jsonScanner) path() string {
 	return string(path)
 }
 
-// matches reports whether the present value is at path, in which * is any
-// position or name.
+// matches reports whether the current value is at path, in which * matches any position or
+// name.
 func (s *jsonScanner) matches(path []string) bool {
 	if len(path) != len(s.levels) {
 		return false
@@ -113,7 +113,7 @@ func (s *jsonScanner) matches(path []string) bool {
 	return true
 }
 
-// next gives the next token. The error is io.EOF between objects only.
+// next returns the next token. The error is io.EOF only between objects.
 func (s *jsonScanner) next() (jsonToken, error) {
 	if s.inText {
 		return s.readPiece(false)
@@ -131,7 +131,7 @@ func (s *jsonScanner) next() (jsonToken, error) {
 	if len(s.levels) == 0 {
 		return s.outside(c)
 	}
-	_, _ = s.r.Discard(1) // it was just peeked
+	_, _ = s.r.Discard(1) // cannot fail: this byte was peeked
 	switch s.want {
 	case wantKey:
 		return s.readKey(c)
@@ -147,7 +147,7 @@ func (s *jsonScanner) next() (jsonToken, error) {
 	return s.value(c)
 }
 
-// skipSpace gives the next byte that is no white space, and leaves it there.
+// skipSpace skips white space, and returns the next byte without consuming it.
 func (s *jsonScanner) skipSpace() (byte, error) {
 	for newLine := false; ; {
 		b, err := s.r.Peek(1)
@@ -171,7 +171,7 @@ func (s *jsonScanner) skipSpace() (byte, error) {
 	}
 }
 
-// outside reads what is between objects.
+// outside reads the bytes between objects.
 func (s *jsonScanner) outside(c byte) (jsonToken, error) {
 	switch c {
 	case '{':
@@ -193,7 +193,7 @@ func (s *jsonScanner) outside(c byte) (jsonToken, error) {
 	return jsonToken{}, s.otherLine()
 }
 
-// otherLine passes over a line of server-sent events without data.
+// otherLine skips a line of server-sent events without data.
 func (s *jsonScanner) otherLine() error {
 	line, err := s.r.ReadSlice('\n')
 	name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
@@ -219,7 +219,7 @@ func (s *jsonScanner) discard(n int) error {
 	return err
 }
 
-// readKey reads the name of a member, or the end of the object.
+// readKey reads the key of a member, or the end of the object.
 func (s *jsonScanner) readKey(c byte) (jsonToken, error) {
 	switch c {
 	case '}':
@@ -237,7 +237,7 @@ func (s *jsonScanner) readKey(c byte) (jsonToken, error) {
 	return jsonToken{}, nil
 }
 
-// separator reads what follows a value.
+// separator reads the comma or the end that follows a value.
 func (s *jsonScanner) separator(c byte) (jsonToken, error) {
 	switch l := s.top(); {
 	case c == ',' && l.isArray:
@@ -304,7 +304,7 @@ func (s *jsonScanner) literal(c byte) (jsonToken, error) {
 	return jsonToken{}, errNoJSON
 }
 
-// readPiece reads what is there of a string, at least one byte or its end.
+// readPiece reads the part of a string that has arrived: at least one byte, or its end.
 func (s *jsonScanner) readPiece(first bool) (jsonToken, error) {
 	token := jsonToken{kind: jsonPiece, isFirst: first, isText: true}
 	b, err := s.r.Peek(1)
@@ -334,7 +334,7 @@ func (s *jsonScanner) readPiece(first bool) (jsonToken, error) {
 	return token, nil
 }
 
-// escape reads what follows a backslash.
+// escape reads the rest of an escape sequence, after the backslash.
 func (s *jsonScanner) escape() error {
 	c, err := s.r.ReadByte()
 	if err != nil {
@@ -372,7 +372,7 @@ func endOr(err error) error {
 type textDecoder struct {
 	isHex bool
 	bits  uint32
-	have  int // of them not handed out
+	have  int // how many of them were not returned yet
 }
 
 var (
@@ -380,7 +380,7 @@ var (
 	errNoHex    = errors.New("the audio is not in hexadecimal digits")
 )
 
-// Values of textDigits that are no digits.
+// Values of textDigits that are not digits.
 const (
 	digitSpace = 64 + iota
 	digitPadding
@@ -404,8 +404,8 @@ var base64Digits, hexDigits = func() (base64, hex [256]uint8) {
 	return base64, hex
 }()
 
-// add decodes more text and appends the bytes to dst. Padding ends what can be
-// decoded alone, so texts that were put one behind the other are read.
+// add decodes more text and appends the bytes to dst. Decoding continues after padding, so
+// it accepts several texts in a row.
 func (d *textDecoder) add(dst, text []byte, last bool) ([]byte, error) {
 	digits, width, bad := &base64Digits, 6, errNoBase64
 	if d.isHex {
@@ -438,11 +438,11 @@ func (d *textDecoder) add(dst, text []byte, last bool) ([]byte, error) {
 	return dst, nil
 }
 
-// hexLength is how many digits it takes to tell.
+// hexLength is how many digits looksLikeHex needs.
 const hexLength = 32
 
-// looksLikeHex tells hexadecimal digits from base64, in which they would be a
-// great coincidence.
+// looksLikeHex reports whether a text is hexadecimal rather than base64. It is very unlikely
+// that base64 has only hexadecimal digits.
 func looksLikeHex(text []byte) bool {
 	return len(text) >= hexLength && len(bytes.Trim(text, "0123456789abcdef")) == 0
 }

@@ -10,25 +10,25 @@ import (
 	"unicode/utf8"
 )
 
-// Word is a word of an input, and when it is said, counted from the first sample.
+// Word is a word of an input, with the times at which it is said, counted from the first sample.
 type Word struct {
 	Text       string
 	Start, End time.Duration
 }
 
-// wordShape says where a service puts the times of what is said: paths as in
-// JSONOptions.Field, to columns of texts and times or to rows of them.
+// wordShape says where a service puts the times of its words: paths as in JSONOptions.Field,
+// to columns of texts and times, or to rows with a text and its times.
 type wordShape struct {
 	text, start string
-	// One of them: the path of when a text ends, or of how long it takes.
+	// Only one of them is set: the path of the time when a text ends, or of its length.
 	end, length string
 	unit        time.Duration // of the times
 	isLetters   bool          // the texts are characters: a word ends at white space
-	kind        string        // path of what a row is about; rows of other things than words are left out
+	kind        string        // path of the kind of a row; rows that are not words are left out
 }
 
-// wordShapes are where services put the times of words, the best of a service first.
-// They follow these pages:
+// wordShapes lists where services put the times of words, the best of each service first,
+// according to these pages:
 //
 //	ElevenLabs    elevenlabs.io/docs/api-reference/text-to-speech/stream-with-timestamps,
 //	              and for WebSockets …/v-1-text-to-speech-voice-id-stream-input
@@ -117,10 +117,10 @@ var wordShapes = []wordShape{
 	},
 }
 
-// Bounds of what is held of words. An input with more has none.
+// Limits of the words that are held. For an input that exceeds them, no words are returned.
 const (
-	maxWordBytes   = 1 << 20 // of all texts: some fifteen hours of speech
-	maxObjectTexts = 1 << 16 // in one object
+	maxWordBytes   = 1 << 20 // bytes of all texts: some fifteen hours of speech
+	maxObjectTexts = 1 << 16 // texts in one object
 )
 
 // wordOverlap is how far words may overlap before their times count as starting again.
@@ -138,7 +138,7 @@ const (
 	wordColumns
 )
 
-// wordPaths are the paths of the columns of each shape.
+// wordPaths has the paths of the columns of each shape.
 var wordPaths = func() (all [][wordColumns][]string) {
 	for _, s := range wordShapes {
 		var paths [wordColumns][]string
@@ -152,31 +152,31 @@ var wordPaths = func() (all [][wordColumns][]string) {
 	return all
 }()
 
-// jsonWords collects the words of a stream of objects. All but words is for the
-// goroutine that reads.
+// jsonWords collects the words of a stream of objects. Only the goroutine that reads the
+// stream may call its methods, except for all.
 type jsonWords struct {
 	shape          int // of the first words; -1 before them
 	object         wordObject
 	joiner         wordJoiner
-	bytesPerSecond int64 // of the audio; 0 where its bytes are no measure of time
+	bytesPerSecond int64 // of the audio; 0 if that is not constant
 
 	mu     sync.Mutex
-	done   []Word // the words that are whole
-	last   Word   // the one that may go on
+	done   []Word // the complete words
+	last   Word   // the last word, which may continue
 	bytes  int    // of all texts
-	isOver bool   // there were more than are held
+	isOver bool   // a limit was exceeded
 }
 
-// wordObject is what one object says of words.
+// wordObject has the words and times in one object.
 type wordObject struct {
 	shape        int // -1: nothing
 	texts, kinds []string
-	starts, ends []float64 // NaN where there is none
+	starts, ends []float64 // NaN if there is none
 }
 
 func newJSONWords() *jsonWords { return &jsonWords{shape: -1, object: wordObject{shape: -1}} }
 
-// value takes account of a text or a number in an object.
+// value handles a text or a number in an object.
 func (w *jsonWords) value(json *jsonScanner, token jsonToken) {
 	shape, column := w.find(json)
 	if column == wordColumns {
@@ -203,8 +203,8 @@ func (w *jsonWords) value(json *jsonScanner, token jsonToken) {
 	}
 }
 
-// find says which column of which shape the scanner is at. Of the shapes of one
-// object the first in the table counts, and once there were words theirs alone.
+// find returns the column of a shape that the scanner is at. If one object fits several
+// shapes, the first in the table counts. Once words were found, only their shape counts.
 func (w *jsonWords) find(json *jsonScanner) (shape int, column wordColumn) {
 	for shape = range wordShapes {
 		if w.shape >= 0 && shape != w.shape || w.object.shape >= 0 && shape > w.object.shape {
@@ -232,8 +232,8 @@ func (w *jsonWords) clear() {
 	*o = wordObject{shape: -1, texts: o.texts[:0], kinds: o.kinds[:0], starts: o.starts[:0], ends: o.ends[:0]}
 }
 
-// endObject keeps the words of an object, and reports whether there were any. begin
-// is how many bytes of audio came before the object, which may have audio of its own.
+// endObject adds the words of an object, and reports whether there were any. begin is how many
+// bytes of audio precede the object. hasAudio says whether the object has audio itself.
 func (w *jsonWords) endObject(begin int64, hasAudio bool) bool {
 	defer w.clear()
 	w.joiner.begin = 0
@@ -266,7 +266,7 @@ func (w *jsonWords) endObject(begin int64, hasAudio bool) bool {
 	return true
 }
 
-// unknownTime is the time of a text that has none.
+// unknownTime is the time of a text without a time.
 const unknownTime = time.Duration(-1)
 
 func inUnits(n float64, unit time.Duration) time.Duration {
@@ -276,7 +276,7 @@ func inUnits(n float64, unit time.Duration) time.Duration {
 	return time.Duration(n * float64(unit))
 }
 
-// emit keeps the word that is whole now.
+// emit adds the last word, which is complete now.
 func (w *jsonWords) emit() {
 	if w.last.Text == "" {
 		return
@@ -309,20 +309,20 @@ func (w *jsonWords) all() []Word {
 	return all
 }
 
-// wordJoiner makes words of characters, of words, or of words, spaces and signs
-// that a service gives times for. A service that makes the audio in parts may count
-// the times of each from 0: then a part begins where the one before ended, or, where
-// its words come with its audio, where that begins. Characters fill all of a part,
-// and may come in another object than their audio, so for them the first holds.
+// wordJoiner joins texts with times to words. The texts of a service are characters, words, or
+// words, spaces and signs. A service that makes the audio in parts may count the times of each
+// part from 0. Then a part begins where its audio begins, if the words come with their audio,
+// and otherwise where the part before ended. Characters fill all of a part, and may come in
+// another object than their audio, so their part always begins where the one before ended.
 type wordJoiner struct {
 	isFirst   bool          // the next text is the first of an object
 	begin     time.Duration // where the audio of the object begins; 0: not known
 	base      time.Duration // where the part begins
 	lastStart time.Duration // of the last text
 	lastEnd   time.Duration
-	isSpaced  bool // texts that are spaces were seen: a word ends at one
+	isSpaced  bool // some texts were spaces, so words end at spaces
 	isWhole   bool // the last text was a whole word
-	tag       int  // runes of a tag that were read: it begins with < and a letter or /
+	tag       int  // runes read of a tag, which begins with < and a letter or /
 }
 
 func (j *wordJoiner) add(w *jsonWords, text string, start, end time.Duration, isLetter bool) {
@@ -344,7 +344,7 @@ func (j *wordJoiner) add(w *jsonWords, text string, start, end time.Duration, is
 	}
 }
 
-// shift gives the times of a text in the whole input.
+// shift returns the times of a text, counted from the start of the input.
 func (j *wordJoiner) shift(start, end time.Duration, isLetter bool) (time.Duration, time.Duration) {
 	if start == unknownTime {
 		start = j.lastEnd - j.base
@@ -365,8 +365,8 @@ func isWordRune(c rune) bool {
 	return !unicode.IsPunct(c) && !unicode.IsSymbol(c) && !unicode.IsSpace(c)
 }
 
-// rune adds a character to the words. Tags, such as <break time="1s"/>, are no words,
-// and a character of a script that has no spaces is one of its own.
+// rune adds a character to the words. Tags, such as <break time="1s"/>, are not words. In a
+// script without spaces, each character is a word.
 func (j *wordJoiner) rune(w *jsonWords, c rune, start, end time.Duration) {
 	isTagStart := j.tag == 1 && (c == '/' || unicode.IsLetter(c))
 	switch {

@@ -10,10 +10,10 @@ import (
 	"echocast/hear"
 )
 
-// Hear writes what room.User, room.Replica or room.All says, as 16-bit samples at a rate in
-// Hz. It ends when the room, ctx or the recording ends, limit has passed (0: no limit) or
-// writing fails. It adds the events of the room to the subtitles of the recording, which may
-// be nil.
+// Hear writes what from (room.User, room.Replica or room.All) says, as 16-bit samples at a
+// rate in Hz. It ends when the room, ctx or the recording ends, limit has passed (0: no
+// limit) or writing fails. It adds the events of the room to the subtitles of the recording,
+// which may be nil.
 func (c *Call) Hear(ctx context.Context, r *Recording, from string, rate int, limit time.Duration,
 	to io.Writer) (hear.Stats, error) {
 	stream, err := hear.NewStream(rate, to)

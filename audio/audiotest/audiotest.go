@@ -1,5 +1,5 @@
-// Package audiotest checks that an audio.Source keeps its contract, so that a
-// new decoder is safe to use once it passes.
+// Package audiotest checks that an audio.Source keeps its contract. A new decoder that passes
+// is safe to use.
 package audiotest
 
 import (
@@ -15,10 +15,9 @@ import (
 // ReadSizes are the buffer sizes, in frames, that TestSource reads with.
 var ReadSizes = []int{1, 2, 7, 160, 1151, 1152, 4096, 65536}
 
-// TestSource opens a fresh Source for each of ReadSizes and fails t where the
-// contract of audio.Source is broken or where the samples are not want. A nil
-// want accepts whatever the first read size delivers, and still demands the
-// same of all others.
+// TestSource opens a new Source for each of ReadSizes. It fails t if a Source breaks the
+// contract of audio.Source, or if its samples differ from want. If want is nil, the first
+// read size may deliver any samples, and all others must deliver the same.
 func TestSource(t *testing.T, open func() (audio.Source, error), want []float32) {
 	t.Helper()
 	for _, frames := range ReadSizes {
@@ -43,8 +42,8 @@ func TestSource(t *testing.T, open func() (audio.Source, error), want []float32)
 	}
 }
 
-// TestBroken reads a Source that breaks with cause: the samples before the break must be a
-// prefix of want, and the error must wrap cause and stay.
+// TestBroken reads a Source that breaks with cause. The samples before the break must be a
+// prefix of want, and the error must wrap cause and be returned by every later read.
 func TestBroken(t *testing.T, src audio.Source, want []float32, cause error) {
 	t.Helper()
 	got, err := collect(t, src, 480)
