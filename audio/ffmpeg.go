@@ -20,21 +20,21 @@ import (
 	"echocast/internal/text"
 )
 
-// ffmpegFormats are the containers that ffmpeg may recognise. Playlists and other
-// formats that name files and addresses are not among them.
+// ffmpegFormats lists the containers that ffmpeg may recognise. It excludes playlists and
+// other formats that refer to files or addresses.
 const ffmpegFormats = "mov,matroska,ogg,aac,wav,w64,aiff,caf,au,asf,avi,flv,mpegts,mpeg," +
 	"amr,amrnb,amrwb,gsm,wv,tta,ape,mpc,mpc8,tak,dsf,iff,rm,voc,nistsphere,flac,ac3,eac3,loas"
 
-// Bounds of the ffmpeg process and of what is kept for it.
+// Limits of the ffmpeg process and of the data that is kept for it.
 const (
-	ffmpegMemory         = 512 << 20 // bytes of its data, where the system can bound it
+	ffmpegMemory         = 512 << 20 // bytes of its data, if the system can limit them
 	ffmpegAlloc          = 128 << 20 // bytes of one allocation
 	maxSpool             = 1 << 30   // bytes of an input whose index is at its end
 	maxFFmpegLine        = 512       // bytes of its first error message
-	maxFedWithoutSamples = 256 << 20 // bytes of a pipe without one sample of output
+	maxFedWithoutSamples = 256 << 20 // bytes read of a pipe before the first sample of output
 
-	// Any input may hold maxUncheckedSound; a longer one needs minByteRate bytes a
-	// second. An hour of silence is 18 kB of FLAC, an hour of speech 2 MB.
+	// Any input may have up to maxUncheckedSound of sound. A longer one must have at least
+	// minByteRate bytes a second. An hour of silence is 18 kB of FLAC, an hour of speech 2 MB.
 	maxUncheckedSound = time.Hour
 	minByteRate       = 4
 )
@@ -42,22 +42,22 @@ const (
 // ffmpegStall is the default of Options.FFmpegStall.
 const ffmpegStall = 30 * time.Second
 
-// ffmpeg is a decoder that is another process. One goroutine feeds it from an
-// input that is no file, because it reads and writes as it likes; Close ends
-// both.
+// ffmpeg is a decoder that runs the ffmpeg program. If the input is not a file, a goroutine
+// feeds the process, because the process reads and writes independently. Close ends the
+// process and the goroutine.
 type ffmpeg struct {
 	*wav
 	found   *foreignError
 	command *exec.Cmd
 	stderr  firstLine
-	given   func() int64 // bytes of the input that it may have read
+	given   func() int64 // bytes of the input that the process may have read
 	stall   time.Duration
 	frames  int64      // of decoded sound
 	fed     chan error // why feeding ended: nil at the end of the input
 	allFed  atomic.Bool
 	stalled atomic.Bool
 	spooled string // temporary file to remove
-	leave   func() // the slot
+	leave   func() // frees the slot
 	finish  sync.Once
 	failed  error // why the process ended
 	warned  string
@@ -70,7 +70,7 @@ type ffmpeg struct {
 func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error) {
 	d := &ffmpeg{found: found, fed: make(chan error, 1), given: r.read.Load,
 		stall: cmp.Or(opts.FFmpegStall, ffmpegStall)}
-	r.before = nil // another goroutine reads it
+	r.before = nil // from now on another goroutine reads the input
 	name, input, err := d.input(r, opts)
 	if err != nil {
 		return nil, err
@@ -86,7 +86,8 @@ func openFFmpeg(r *recorder, opts Options, found *foreignError) (decoder, error)
 	return d, nil
 }
 
-// input returns the name of the file that the program reads, or else what it is fed with.
+// input returns the name of the file that the program reads, or else the reader that it is fed
+// from.
 func (d *ffmpeg) input(r *recorder, opts Options) (name string, fed io.Reader, err error) {
 	if name := seekableName(opts.file); name != "" {
 		if info, err := os.Stat(name); err == nil {
@@ -107,7 +108,7 @@ func (d *ffmpeg) input(r *recorder, opts Options) (name string, fed io.Reader, e
 	return d.spooled, nil, err
 }
 
-// take takes one of the slots for processes, if they are bounded.
+// take takes one of the slots for processes, if their number is limited.
 func (d *ffmpeg) take(slots chan struct{}) error {
 	d.leave = func() {}
 	if slots == nil {
@@ -122,7 +123,7 @@ func (d *ffmpeg) take(slots chan struct{}) error {
 	}
 }
 
-// seekableName returns a name that opens file, or "".
+// seekableName returns a name by which the program can open file, or "".
 func seekableName(file *os.File) string {
 	if file == nil {
 		return ""
@@ -135,8 +136,8 @@ func seekableName(file *os.File) string {
 	return file.Name()
 }
 
-// indexIsBehind reports whether an MP4 begins with its sound, so that the index follows it
-// (ISO/IEC 14496-12, 4.2 and 6.2.3). Nothing is consumed.
+// indexIsBehind reports whether an MP4 has its index after the sound (ISO/IEC 14496-12, 4.2
+// and 6.2.3). It consumes nothing.
 func indexIsBehind(r *bufio.Reader) bool {
 	for at := int64(0); at < sniffRoom-16; {
 		head := peekAt(r, int(at), 8)
@@ -184,13 +185,13 @@ func (d *ffmpeg) spool(r io.Reader, opts Options) error {
 
 func (d *ffmpeg) removeSpooled() {
 	if d.spooled != "" {
-		_ = os.Remove(d.spooled) // it may be gone
+		_ = os.Remove(d.spooled) // it may have been removed already
 	}
 }
 
 // arguments returns the arguments that make ffmpeg decode its input into 32-bit float
-// WAV on its standard output. To recognise a pipe, ffmpeg would first read 2 kB, which
-// are half a second of speech in Opus; so the container is named if it is known.
+// WAV on its standard output. If the container is known, they name it: to recognise a pipe,
+// ffmpeg would first read 2 kB, which are half a second of speech in Opus.
 func (d *ffmpeg) arguments(name string) []string {
 	formats := ffmpegFormats
 	if d.found != errNoContainer { // ffmpeg would find MP3 in anything
@@ -219,7 +220,7 @@ func (d *ffmpeg) start(opts Options, name string, input io.Reader) error {
 	var err error
 	if name != "" {
 		if opts.file != nil {
-			d.command.Stdin = opts.file // what /dev/stdin names
+			d.command.Stdin = opts.file // ffmpeg opens it as /dev/stdin
 		}
 	} else if feeding, err = d.command.StdinPipe(); err != nil {
 		return fmt.Errorf("ffmpeg: %w", err)
@@ -245,16 +246,16 @@ func (d *ffmpeg) start(opts Options, name string, input io.Reader) error {
 	return d.begin(&recorder{r: out, before: opts.BeforeRead})
 }
 
-// begin reads the WAV header. Without one, it ends the process.
+// begin reads the WAV header. If there is none, it ends the process.
 func (d *ffmpeg) begin(out io.Reader) error {
 	defer d.watch()()
 	dec, err := openWAV(bufio.NewReaderSize(out, pcmBuffer), nil)
 	if err == nil {
 		d.wav = dec
-		d.removeSpooled() // where the system allows it; the process has it open
+		d.removeSpooled() // the process has the file open; some systems do not allow this
 		return nil
 	}
-	if errors.Is(err, ErrFormat) { // it wrote no WAV: its error says why
+	if errors.Is(err, ErrFormat) { // ffmpeg wrote no WAV: its error message says why
 		d.wait()
 		err = d.refusal()
 	}
@@ -267,7 +268,7 @@ func (d *ffmpeg) refusal() error {
 	said := d.stderr.text()
 	switch {
 	case d.stalled.Load(), d.failed != nil && !errors.Is(d.failed, ErrFormat):
-		return d.failed // or the input broke
+		return d.failed // the input broke
 	case strings.Contains(said, "matches no streams"), strings.Contains(said, "does not contain any stream"):
 		return fmt.Errorf("%w: %s has no audio track", ErrFormat, d.name())
 	case d.found.what == "":
@@ -276,7 +277,7 @@ func (d *ffmpeg) refusal() error {
 	return fmt.Errorf("%w: this is %s, and ffmpeg does not read it: %s", ErrFormat, d.name(), d.complaint())
 }
 
-// name returns what the input is.
+// name returns a description of the input.
 func (d *ffmpeg) name() string {
 	if d.found.what == "" {
 		return "the input"
@@ -304,7 +305,7 @@ func (d *ffmpeg) watch() (stop func()) {
 		switch {
 		case stopped:
 		case !d.allFed.Load() && d.given()-before <= maxFedWithoutSamples:
-			timer.Reset(d.stall) // a live input may be silent
+			timer.Reset(d.stall) // a live input may pause
 		default:
 			d.stalled.Store(true)
 			_ = d.command.Process.Kill()
@@ -321,12 +322,12 @@ func (d *ffmpeg) watch() (stop func()) {
 	}
 }
 
-// readError is an error of the input, as opposed to one of the pipe.
+// readError is an error of reading the input, not of writing to the process.
 type readError struct{ error }
 
 func (e readError) Unwrap() error { return e.error }
 
-// feed copies r to the process until r ends or the process takes no more.
+// feed copies r to the process until r ends or the process stops reading.
 func feed(in io.WriteCloser, r io.Reader) error {
 	_, err := io.Copy(in, markErrors{r})
 	_ = in.Close() // the process sees the end of its input
@@ -334,7 +335,7 @@ func feed(in io.WriteCloser, r io.Reader) error {
 	if errors.As(err, &broken) {
 		return broken.error
 	}
-	return nil // the exit of the process tells why it went away
+	return nil // the exit status of the process says why it stopped reading
 }
 
 type markErrors struct{ r io.Reader }
@@ -353,7 +354,7 @@ func (d *ffmpeg) Info() Info {
 	return info
 }
 
-// Warnings returns what the input is, and the error messages of the process.
+// Warnings returns a description of the input, and the error messages of the process.
 func (d *ffmpeg) Warnings() []string {
 	all := []string{"read by ffmpeg: " + d.name()}
 	if d.found.reason != "" {
@@ -365,7 +366,7 @@ func (d *ffmpeg) Warnings() []string {
 	return append(all, d.wav.Warnings()...)
 }
 
-// ReadSamples reads the output of the process. At its end, the exit status tells
+// ReadSamples reads the output of the process. At the end of the output, the exit status says
 // whether the sound is complete.
 func (d *ffmpeg) ReadSamples(p []float32) (int, error) {
 	if d.err != nil {
@@ -386,8 +387,8 @@ func (d *ffmpeg) ReadSamples(p []float32) (int, error) {
 	return n, err
 }
 
-// checkLength returns an error if so few bytes gave so much sound that they look like
-// an attack: made to fill a disk or a paid conversation.
+// checkLength returns an error if so few bytes gave so much sound that the input is probably
+// an attack, made to fill a disk or a paid conversation.
 func (d *ffmpeg) checkLength() error {
 	length, given := d.wav.Format().Duration(d.frames), d.given()
 	if length <= maxUncheckedSound || float64(given) >= minByteRate*length.Seconds() {
@@ -398,8 +399,8 @@ func (d *ffmpeg) checkLength() error {
 		ErrFormat, length.Minutes(), text.Count(int(given), "byte"))
 }
 
-// wait waits for the process, then for the feeding, and returns what failed. An error
-// message of a process that succeeds becomes a warning.
+// wait waits for the process, then for the feeding goroutine, and returns the first error. If
+// the process succeeds, its error message becomes a warning.
 func (d *ffmpeg) wait() error {
 	d.finish.Do(func() {
 		exit := d.command.Wait()
@@ -420,11 +421,11 @@ func (d *ffmpeg) wait() error {
 	return d.failed
 }
 
-// Close ends the process, and waits for it, for its feeding, and for a read of the
-// input that is under way.
+// Close ends the process. It waits for the process, for the feeding goroutine, and for the
+// current read of the input.
 func (d *ffmpeg) Close() error {
-	_ = d.command.Process.Kill() // it may have ended
-	_ = d.wait()                 // it was killed, or ReadSamples returned the error
+	_ = d.command.Process.Kill() // fails if the process has ended
+	_ = d.wait()                 // the error is that of Kill, or ReadSamples has returned it
 	if d.err == nil {
 		d.err = errFFmpegClosed
 	}
@@ -433,7 +434,7 @@ func (d *ffmpeg) Close() error {
 
 var errFFmpegClosed = errors.New("ffmpeg: read after Close")
 
-// firstLine keeps the beginning of the first line that is written to it.
+// firstLine is a writer that keeps the beginning of the first line written to it.
 type firstLine struct {
 	line     []byte
 	hasEnded bool
@@ -448,8 +449,8 @@ func (l *firstLine) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// text is the line without the address of the part of ffmpeg that wrote it, such
-// as "[mov,mp4 @ 0x55d0c8a3]". It is complete once the process has ended.
+// text returns the line without the prefix that names the part of ffmpeg that wrote it, such
+// as "[mov,mp4 @ 0x55d0c8a3]". The line is complete once the process has ended.
 func (l *firstLine) text() string {
 	text := string(bytes.TrimSpace(l.line))
 	if strings.HasPrefix(text, "[") {

@@ -2,5 +2,5 @@
 
 package audio
 
-// limitProcess has no way to bound another process here.
+// limitProcess does nothing: on this system one process cannot limit another.
 func limitProcess(int, uint64) {}

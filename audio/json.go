@@ -137,7 +137,7 @@ func (d *jsonDecoder) Info() Info {
 // words returns the words for which the service sent times.
 func (d *jsonDecoder) words() []Word { return d.events.words.all() }
 
-// Warnings returns the warnings of the audio inside, and one about objects without audio.
+// Warnings returns the warnings of the audio inside, and which objects were left out.
 func (d *jsonDecoder) Warnings() []string {
 	all := slices.Clone(d.decoder.Warnings())
 	if n := d.events.skipped; n > 0 {
@@ -345,7 +345,7 @@ func (s *jsonAudio) beginText(shape *JSONOptions, token jsonToken) {
 		looksLikeHex(token.text)}
 }
 
-// passOn returns the audio of an object before the object has been read to its end.
+// passOn makes the audio of an object ready before the object has been read to its end.
 func (s *jsonAudio) passOn() error {
 	e := &s.event
 	switch {

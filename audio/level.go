@@ -103,7 +103,7 @@ type pad struct {
 	before, after int64 // samples of silence still to come
 	first         [MaxChannels]float32
 	hasBegun      bool // the first frame of src was read
-	isHeld        bool // and is still in first
+	isHeld        bool // that frame is still in first
 	err           error
 }
 
@@ -131,7 +131,7 @@ func (s *pad) ReadSamples(p []float32) (int, error) {
 	return 0, s.err
 }
 
-// begin reads the first frame: silence is not put before nothing.
+// begin reads the first frame, because an empty source gets no silence.
 func (s *pad) begin() {
 	n, err := s.src.ReadSamples(s.first[:s.channels])
 	s.hasBegun, s.isHeld, s.err = true, n > 0, err
@@ -140,7 +140,7 @@ func (s *pad) begin() {
 	}
 }
 
-// silence fills p with at most left samples of it, in whole frames.
+// silence fills p with silence, in whole frames and at most left samples, and reduces left.
 func silence(p []float32, left *int64, channels int) int {
 	n := int(min(int64(len(p)/channels*channels), *left))
 	clear(p[:n])

@@ -7,9 +7,9 @@ import (
 	"github.com/tphakala/simd/f32"
 )
 
-// levelFaults finds levels that ruin what is heard: samples beyond full scale, and
-// two channels of which one is silent or that cancel each other when they are
-// mixed. Its memory does not grow.
+// levelFaults detects levels that spoil the sound: samples beyond full scale, and stereo in
+// which one channel is silent or the channels cancel each other when they are mixed. Its
+// memory does not grow.
 type levelFaults struct {
 	channels int
 	isMixed  bool    // the channels are mixed
@@ -19,23 +19,23 @@ type levelFaults struct {
 	highest  float32
 	peaks    [2]float32
 	squares  [2]float64
-	mix      float64 // squares of the mix
+	mix      float64 // sum of the squares of the mix
 	split    [2][1024]float32
 }
 
-// newLevelFaults prepares to watch samples of this format that a gain in dB will
-// be applied to.
+// newLevelFaults returns a levelFaults for samples of this format, to which a gain in dB will
+// be applied.
 func newLevelFaults(format Format, choice ChannelChoice, gain float64) *levelFaults {
 	return &levelFaults{
 		channels: format.Channels,
 		isMixed:  format.Channels == 2 && (choice == "" || choice == MixChannels),
-		limit:    float32(1.001 / Amplitude(gain)), // a rounding error is none
+		limit:    float32(1.001 / Amplitude(gain)), // a rounding error is not clipping
 	}
 }
 
 func (f *levelFaults) add(samples []float32) {
 	f.samples += int64(len(samples))
-	if loudest := f32.MaxAbs(samples); !(loudest <= f.limit) { // seldom; a NaN is not
+	if loudest := f32.MaxAbs(samples); !(loudest <= f.limit) { // rarely true; true for NaN
 		f.count(samples)
 	}
 	for f.isMixed && len(samples) > 1 {
@@ -69,9 +69,9 @@ func (f *levelFaults) compare(block []float32) {
 	f.mix += max(l+r+2*float64(f32.DotProduct(left, right)), 0) / 4
 }
 
-// warnings are one line for each fault, that of clipping where it is asked for.
+// warnings returns one line for each fault. It includes clipping only if clipping is set.
 func (f *levelFaults) warnings(clipping bool) (all []string) {
-	const few = 1000 // one clipped sample of so many is not heard
+	const few = 1000 // one clipped sample in so many is not audible
 	if clipping && f.clipped*few > f.samples {
 		less := math.Ceil(Decibels(float64(f.highest/f.limit)) - 0.05)
 		all = append(all, fmt.Sprintf("%.0f %% of its samples are beyond full scale and clipped; give a --gain "+
@@ -91,10 +91,10 @@ func (f *levelFaults) rms() [2]float64 {
 	return [2]float64{math.Sqrt(f.squares[0] / f.frames()), math.Sqrt(f.squares[1] / f.frames())}
 }
 
-// ChannelFault says what is wrong with the left and the right channel of an input
-// that are mixed, or is empty: one of them is silent, or they cancel each other.
-// It takes the peaks, and the roots of the mean squares of the channels and of
-// their mix, all of full scale.
+// ChannelFault describes what is wrong with the left and right channels of an input that are
+// mixed: one of them is silent, or they cancel each other. It returns "" if nothing is wrong.
+// The arguments are the peaks and the RMS levels of the channels, and the RMS level of their
+// mix, all relative to full scale.
 func ChannelFault(peaks [2]float32, rms [2]float64, mix float64) string {
 	const lost = -15 // dB
 	names := [2]string{"left", "right"}

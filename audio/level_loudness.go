@@ -6,29 +6,27 @@ import "math"
 // the absolute gate of ITU-R BS.1770-4.
 const SilentLoudness = -70.0
 
-// Loudness measures the integrated loudness of mono speech as ITU-R BS.1770-4
-// and EBU R128 define it: the samples are weighted as the ear weights them (K),
-// their mean square is taken over blocks of 400 ms that start every 100 ms,
-// blocks below -70 LUFS are left out, then blocks that are 10 LU below the mean
-// of the rest, and what remains is averaged:
+// Loudness measures the integrated loudness of mono speech as ITU-R BS.1770-4 and EBU R128
+// define it. The samples are weighted like the ear does (K-weighting). Their mean square is
+// taken over blocks of 400 ms that start every 100 ms. Blocks below -70 LUFS are left out,
+// then blocks more than 10 LU below the mean of the rest. The remaining blocks are averaged:
 //
 //	L = -0.691 + 10·log10(mean of squares)   LUFS
 //
-// A sine of 997 Hz at -20 dBFS in one channel has -23.0 LUFS. Memory does not
-// grow with the length: blocks are kept by loudness in classes of 0.01 LU, each
-// with its exact sum, so only blocks that close to the gate could fall on its
-// wrong side.
+// A sine of 997 Hz at -20 dBFS in one channel has -23.0 LUFS. Memory does not grow with the
+// length: blocks are counted in classes of 0.01 LU, each with its exact sum. So only blocks
+// within 0.01 LU of the gate may fall on its wrong side.
 type Loudness struct {
 	shelf, highPass biquad
 	step            int        // samples of a quarter block
 	quarters        [4]float64 // sums of squares of the last quarters
-	next            int        // quarter being filled
-	filled          int        // samples in it
+	next            int        // index of the quarter being filled
+	filled          int        // samples in that quarter
 	complete        int        // quarters filled so far, at most 4
 	classes         []blockClass
 }
 
-// blockClass is the blocks of one 0.01 LU.
+// blockClass counts the blocks within one range of 0.01 LU.
 type blockClass struct {
 	count int64
 	sum   float64 // of their mean squares
@@ -36,13 +34,13 @@ type blockClass struct {
 
 const (
 	classesPerLU  = 100
-	loudestBlock  = 40 // LUFS; what is louder counts as this
+	loudestBlock  = 40 // LUFS; louder blocks count as this
 	blockQuarters = 4
 	// loudnessOffset makes K-weighting pass 997 Hz at 0 dB (BS.1770-4, annex 1).
 	loudnessOffset = -0.691
 )
 
-// NewLoudness prepares to measure mono samples of so many Hz.
+// NewLoudness returns a Loudness for mono samples at rate Hz.
 func NewLoudness(rate int) *Loudness {
 	return &Loudness{
 		shelf: kShelf(float64(rate)), highPass: kHighPass(float64(rate)),
@@ -64,7 +62,7 @@ func (l *Loudness) Add(samples []float32) {
 	}
 }
 
-// weigh returns the sum of the squares of the weighted samples.
+// weigh weights the samples, and returns the sum of their squares.
 func (l *Loudness) weigh(samples []float32) (sum float64) {
 	shelf, highPass := l.shelf, l.highPass
 	for _, v := range samples {
@@ -146,18 +144,18 @@ func (f *biquad) filter(x float64) float64 {
 	return y
 }
 
-// settle ends the filter's ringing where nothing can hear it: numbers that near
-// to zero are slow to reckon with.
+// settle sets the filter's state to zero once it is inaudibly small, because processors
+// calculate slowly with numbers so close to zero.
 func (f *biquad) settle() {
 	if math.Abs(f.s1)+math.Abs(f.s2) < 1e-20 {
 		f.s1, f.s2 = 0, 0
 	}
 }
 
-// BS.1770-4 gives K-weighting as two filters for 48 kHz only. These are the
-// analogue filters they come from by bilinear transform, as B. De Man derived
-// them ("Evaluation of Implementations of the EBU R128 Loudness Measurement",
-// AES 145, 2018); at 48 kHz they give the table of the recommendation.
+// BS.1770-4 defines K-weighting by two filters for 48 kHz only. These are the analogue filters
+// from which the bilinear transform makes them, as B. De Man derived them ("Evaluation of
+// Implementations of the EBU R128 Loudness Measurement", AES 145, 2018). At 48 kHz they give
+// the table of the recommendation.
 const (
 	shelfFrequency = 1681.974450955533 // Hz
 	shelfDecibels  = 3.999843853973347
@@ -167,7 +165,7 @@ const (
 	highQuality    = 0.5003270373238773
 )
 
-// kShelf is the first filter: the head makes high frequencies louder.
+// kShelf returns the first filter, which models that the head amplifies high frequencies.
 func kShelf(rate float64) biquad {
 	k := math.Tan(math.Pi * shelfFrequency / rate)
 	high := math.Pow(10, shelfDecibels/20)
@@ -182,8 +180,8 @@ func kShelf(rate float64) biquad {
 	}
 }
 
-// kHighPass is the second: the ear is dull for low frequencies. It is left
-// unscaled, as in the table, at all rates.
+// kHighPass returns the second filter, which models that the ear is less sensitive to low
+// frequencies. As in the table, it is not scaled, at any rate.
 func kHighPass(rate float64) biquad {
 	k := math.Tan(math.Pi * highFrequency / rate)
 	a0 := 1 + k/highQuality + k*k

@@ -10,14 +10,14 @@ type ChannelLevel struct {
 	Clipped int64   // samples in runs of two or more at full scale
 }
 
-// Levels measures interleaved samples: peaks, mean squares, offsets, clipping
-// and the silence at both ends. Its memory does not grow.
+// Levels measures the peaks, mean squares, offsets and clipping of interleaved samples, and
+// the silence at both ends. Its memory does not grow.
 type Levels struct {
 	format    Format
 	threshold float32
 	channels  []channelSums
 	frames    int64
-	first     int64 // frame of the first sound, -1 before it came
+	first     int64 // frame of the first sound; -1 before that
 	last      int64 // frame of the last sound
 }
 
@@ -32,7 +32,7 @@ type channelSums struct {
 // fullScale is the magnitude of the largest positive 16-bit sample.
 const fullScale = 32767.0 / 32768
 
-// NewLevels prepares to measure samples of this format. Frames with all samples below
+// NewLevels returns Levels for samples of this format. Frames with all samples below
 // threshold, in dBFS, are silence.
 func NewLevels(format Format, threshold float64) *Levels {
 	return &Levels{format: format, threshold: float32(Amplitude(threshold)),
@@ -66,7 +66,7 @@ func (s *channelSums) add(v float32) {
 		return
 	}
 	if s.run++; s.run == 2 {
-		s.clipped++ // and the one before it
+		s.clipped++ // also count the sample before
 	}
 	if s.run >= 2 {
 		s.clipped++
@@ -94,7 +94,7 @@ func (l *Levels) Channels() []ChannelLevel {
 }
 
 // Silence returns how many frames are silent before the first sound and after the last.
-// Without any sound, all are leading.
+// If there is no sound, all frames count as leading.
 func (l *Levels) Silence() (leading, trailing int64) {
 	if l.first < 0 {
 		return l.frames, 0

@@ -14,9 +14,9 @@ const (
 	DefaultGuard   = 50 * time.Millisecond // silence that is kept beside the sound
 )
 
-// maxTrim bounds how much silence at the end can be left out, since it has to
-// be held back until it is known to be the end. It is the most that TrimSilence
-// holds in memory and the most that it delays a live source.
+// maxTrim is the longest silence at the end that can be removed, because silence has to be
+// held back until the end is known. It is also the most that TrimSilence holds in memory, and
+// the most that it delays a live source.
 const maxTrim = 10 * time.Second
 
 // trimBlock is how many samples TrimSilence asks for at a time.
@@ -26,14 +26,14 @@ const trimBlock = 4096
 type Trimmed struct {
 	src       Source
 	threshold float32
-	guard     int // samples kept beside the sound
-	most      int // samples of quiet held back at most
+	guard     int // samples of silence kept beside the sound
+	most      int // most samples of silence that are held back
 
-	buf        []float32 // read and not handed out: buf[next:]
+	buf        []float32 // buf[next:] was read, but not returned yet
 	next       int
-	ready      int  // up to here buf may be handed out
-	keep       int  // up to here buf is sound or guard; beyond its end where the guard is not read yet
-	isSounding bool // the first sound has come
+	ready      int  // end of the part of buf that may be returned
+	keep       int  // end of sound and guard in buf; beyond its end if the guard is not read yet
+	isSounding bool // the first sound was found
 	leading    atomic.Int64
 	trailing   int64
 	err        error
@@ -43,11 +43,9 @@ type Trimmed struct {
 // threshold, in dBFS. It keeps guard of silence before the first sound and after the
 // last.
 //
-// Samples below the threshold are not nothing, so a pause is passed on as it is.
-// Whether quiet is a pause or the end shows only later: it is held back until
-// then. No more than the last 10 s are held, so of a longer silence at the end
-// all but those 10 s are passed on. The result does not depend on how src is
-// split into reads.
+// Pauses are passed on unchanged. TrimSilence holds silence back until it is known whether it
+// is a pause or the end. It holds at most the last 10 s, so of a longer silence at the end it
+// removes only those 10 s. The result does not depend on how src is split into reads.
 func TrimSilence(src Source, threshold float64, guard time.Duration) *Trimmed {
 	format := src.Format()
 	return &Trimmed{
@@ -63,7 +61,7 @@ func (t *Trimmed) Format() Format { return t.src.Format() }
 // any goroutine.
 func (t *Trimmed) Leading() int64 { return t.leading.Load() }
 
-// Trailing returns how many samples were removed at the end. It is known once
+// Trailing returns how many samples were removed at the end. It is valid only after
 // ReadSamples has returned io.EOF.
 func (t *Trimmed) Trailing() int64 { return t.trailing }
 
@@ -103,8 +101,8 @@ func (t *Trimmed) fill(room int) {
 	}
 }
 
-// sounds finds the first and the last sample from index from on that is sound;
-// -1 where there is none.
+// sounds returns the first and the last sample that is sound, from index from on; -1 if there
+// is none.
 func (t *Trimmed) sounds(from int) (first, last int) {
 	first, last = -1, -1
 	for i, v := range t.buf[from:] {
@@ -118,8 +116,8 @@ func (t *Trimmed) sounds(from int) (first, last int) {
 	return first, last
 }
 
-// begin leaves out what is before the guard of the first sound, or of sound
-// that may come next.
+// begin removes the samples before the guard of the first sound, or before the guard of sound
+// that may follow.
 func (t *Trimmed) begin(first int) {
 	t.isSounding = first >= 0
 	sound := first
@@ -132,7 +130,7 @@ func (t *Trimmed) begin(first int) {
 	t.ready = t.next
 }
 
-// end leaves out what is still held back: it was the end.
+// end removes the silence that is still held back, because the source has ended.
 func (t *Trimmed) end(err error) {
 	t.err = err
 	if !errors.Is(err, io.EOF) {
@@ -145,7 +143,7 @@ func (t *Trimmed) end(err error) {
 	}
 }
 
-// compact moves what is held to the front of buf once most of buf is used up.
+// compact moves the held samples to the front of buf once most of buf is used up.
 func (t *Trimmed) compact() {
 	if t.next < len(t.buf)-t.next {
 		return

@@ -22,7 +22,7 @@ type magic struct {
 	reads string
 	// isData: such a file holds no audio, so ffmpeg is not asked.
 	isData bool
-	// demuxer is what ffmpeg calls the container, where a live stream is often in it.
+	// demuxer is ffmpeg's name of the container, if live streams often use it.
 	demuxer string
 }
 
@@ -85,7 +85,7 @@ var magics = []magic{
 	{head: "HTTP/", name: "an HTTP response with its headers (curl without -i leaves them out)", isData: true},
 }
 
-// magicLength is how many bytes findMagic needs at most.
+// magicLength is the most bytes that findMagic needs.
 const magicLength = 19
 
 // findMagic returns the entry that fits head, the first bytes of an input, or nil.
@@ -105,7 +105,7 @@ func (m *magic) begins(head []byte) bool {
 	return len(head) >= m.at && bytes.HasPrefix(head[m.at:], []byte(m.head))
 }
 
-// formLength is the length of what a RIFF or IFF file is recognised by.
+// formLength is how many bytes identify a RIFF or IFF file.
 const formLength = 12
 
 // identify recognises the beginning of r, by the table or by successive frames. It
@@ -164,9 +164,9 @@ func hasTwoMPEGFrames(r *bufio.Reader, head []byte) bool {
 	return ok && first.isSameStream(second)
 }
 
-// hasTwoADTSFrames reports whether an AAC frame and the header of the next stand at an
-// offset of r: 12 ones, a version bit, layer 0 and, from bit 30 on, the length in 13
-// bits (ISO/IEC 13818-7, 6.2).
+// hasTwoADTSFrames reports whether an AAC frame and the header of the next are at an offset of
+// r. A header has 12 ones, a version bit, layer 0 and, from bit 30 on, the length in 13 bits
+// (ISO/IEC 13818-7, 6.2).
 func hasTwoADTSFrames(r *bufio.Reader, offset int) bool {
 	const sync, mask, shortest = 0xFFF0, 0xFFF6, 8
 	if b := peekAt(r, offset, 1); b == nil || b[0] != 0xFF {
@@ -197,7 +197,7 @@ func hasTwoTSPackets(r *bufio.Reader, head []byte) bool {
 // order mark, or a line that a program logged to its output. It returns 0 if there is
 // none among the bytes that have arrived.
 func findLateWAV(r *bufio.Reader) int {
-	head, _ := r.Peek(min(r.Buffered(), 4<<10)) // they are there
+	head, _ := r.Peek(min(r.Buffered(), 4<<10)) // cannot fail: these bytes are buffered
 	for from := 1; ; from++ {
 		form := bytes.Index(head[min(from, len(head)):], []byte("WAVE"))
 		if form < 0 {
@@ -219,15 +219,15 @@ func refuseLateWAV(r *bufio.Reader) error {
 		ErrFormat, at, at+1)
 }
 
-// An input is text if its first textLength bytes are, or all of a shorter one.
+// An input is text if its first textLength bytes are text, or all bytes if it is shorter.
 const (
 	shortestText = 5
 	textLength   = 512
 )
 
-// textAtStart returns the first bytes of r if they are text: at least textLength bytes,
-// or all there are. It reads on only while all bytes are text, so it never waits for
-// samples of a pipe.
+// textAtStart returns the first bytes of r if they are text: at least textLength bytes, or all
+// if there are fewer. It continues to read only while all bytes are text, so it never waits
+// for samples from a pipe.
 func textAtStart(r *bufio.Reader) []byte {
 	head, err := r.Peek(1)
 	for err == nil && len(head) < textLength && isText(head) {
@@ -254,8 +254,8 @@ func isText(p []byte) bool {
 	return true
 }
 
-// variesLikeText reports whether bytes differ as much as those of text do. 8-bit
-// samples on one side of silence are few values near each other.
+// variesLikeText reports whether bytes differ as much as those of text do. 8-bit samples on
+// one side of silence have only a few values, near each other.
 func variesLikeText(p []byte) bool {
 	const few, span = 8, 32
 	var seen [256]bool
@@ -282,8 +282,8 @@ func quote(text []byte) string {
 	return fmt.Sprintf("%q", bytes.ToValidUTF8(text, nil))
 }
 
-// refuseText refuses text in place of samples, such as the error message of a
-// text-to-speech service, which would be loud noise.
+// refuseText returns an error if the input is text instead of samples, such as the error
+// message of a text-to-speech service. Played as samples, text is loud noise.
 func refuseText(r *bufio.Reader) error {
 	if text := textAtStart(r); len(text) > 0 {
 		return fmt.Errorf("%w: this is text, not samples: %s", ErrFormat, quote(text))

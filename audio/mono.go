@@ -3,14 +3,13 @@ package audio
 // monoFrames is how many frames Mono asks for at a time.
 const monoFrames = 4096
 
-// lowFrequency is a Source that knows which of its channels only carries
-// low-frequency effects, or gives -1.
+// lowFrequency is a Source that knows which of its channels carries only low-frequency
+// effects. LFE returns -1 if there is none.
 type lowFrequency interface{ LFE() int }
 
-// Mono mixes the channels of src to one by their average. The sum is taken in
-// float32, so it cannot wrap around. A channel for low-frequency effects, which
-// an Input tells by its LFE method, is no part of the mix (as in ITU-R BS.775).
-// A mono src is returned as it is.
+// Mono mixes the channels of src to one, their average. The sum is calculated in float32, so
+// it cannot wrap around. The channel for low-frequency effects, which the LFE method of an
+// Input returns, is not part of the mix (as in ITU-R BS.775). If src is mono, Mono returns it.
 func Mono(src Source) Source {
 	format := src.Format()
 	if format.Channels == 1 {
