@@ -9,15 +9,15 @@ import (
 	"echocast/echo"
 )
 
-// Figures is a summary of sessions.
+// Figures summarises sessions.
 type Figures struct {
 	Utterances int
 	Outcomes   string  // such as "3 heard in full, 1 interrupted"
 	Worst      string  // the worst outcome: good, fair or bad
-	Seconds    float64 // of audio sent
+	Seconds    float64 // audio sent
 	Chunks     int
-	FirstAudio []float64 // seconds, of the utterances that were heard, sorted
-	Late       []float64 // seconds, of the chunks whose due time is known, sorted
+	FirstAudio []float64 // seconds, of utterances that were heard, sorted
+	Late       []float64 // seconds, of chunks with a known due time, sorted
 	Underruns  int
 	Interrupts int
 	Lost       int
@@ -77,7 +77,7 @@ func judgement(outcome string) string {
 	return "bad"
 }
 
-// sumOutcomes lists the outcomes and their counts, the most frequent first.
+// sumOutcomes lists the outcomes with their counts, the most frequent first.
 func sumOutcomes(outcomes map[string]int) (text, worst string) {
 	names := slices.Collect(func(yield func(string) bool) {
 		for name := range outcomes {
@@ -105,8 +105,8 @@ func sumOutcomes(outcomes map[string]int) (text, worst string) {
 	return strings.Join(parts, ", "), worst
 }
 
-// Percentile returns the smallest of the sorted values that p percent of them do not
-// exceed (nearest rank); NaN without values.
+// Percentile returns the smallest of the sorted values that at least p percent of them do
+// not exceed (nearest rank). It returns NaN if there are no values.
 func Percentile(sorted []float64, p float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()

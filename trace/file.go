@@ -33,8 +33,8 @@ func (p *Page) WriteFile(name string) error {
 	return cmp.Or(p.Render(buffered), buffered.Flush(), file.Close())
 }
 
-// IsReport reports whether a file contains a report page, or is empty, so that it may
-// be replaced.
+// IsReport reports whether a file contains a report page or is empty, so that it may be
+// overwritten.
 func IsReport(name string) bool {
 	file, err := os.Open(name)
 	if err != nil {
@@ -51,8 +51,8 @@ type FileRecorder struct {
 	file *os.File
 }
 
-// Create creates the file of a trace and begins to record. redact hides secrets,
-// including those that become known later.
+// Create creates the file of a trace and starts to record. redact hides secrets, including
+// those that become known later.
 func Create(name, program string, redact func(string) string) (*FileRecorder, error) {
 	file, err := outfile.Create(name)
 	if err != nil {
@@ -63,7 +63,7 @@ func Create(name, program string, redact func(string) string) (*FileRecorder, er
 	return &FileRecorder{recorder, file}, nil
 }
 
-// IncompleteError reports a trace that could not be written to its end.
+// IncompleteError reports a trace that was not written completely.
 type IncompleteError struct {
 	Name string // of the file
 	Err  error
@@ -74,7 +74,7 @@ func (e *IncompleteError) Error() string {
 	return e.Name + ": the trace is not complete: " + text.WithoutPath(e.Err).Error()
 }
 
-// Close completes the trace. A trace that is not complete is an *IncompleteError.
+// Close completes the trace. If the trace is incomplete, the error is an *IncompleteError.
 func (r *FileRecorder) Close() error {
 	if err := cmp.Or(r.Recorder.Close(), r.file.Close()); err != nil {
 		return &IncompleteError{r.file.Name(), err}

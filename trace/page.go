@@ -28,17 +28,17 @@ var pageTemplate = sync.OnceValue(func() *template.Template {
 	return template.Must(template.New("page").Parse(pageHTML))
 })
 
-// Limits of a page, so that a browser can show it.
+// Limits on the size of a page, so that a browser can show it.
 const (
-	mostPoints = 12000 // points of a lane; beyond it, neighbours are merged and the worst is shown
-	mostBlocks = 2000  // of a lane, and rows of the table
-	mostRuns   = 50    // of sessions
+	mostPoints = 12000 // points of a lane; above it, neighbours are merged and the worst is shown
+	mostBlocks = 2000  // blocks of a lane, and rows of the table
+	mostRuns   = 50    // sessions
 )
 
-// Page is a report as one HTML page. It loads nothing, and no content of a trace
-// can add markup or script to it.
+// Page is a report as one HTML page. It loads no other files. The content of a trace cannot
+// add markup or script to it.
 type Page struct {
-	Title    string // such as the name of the file
+	Title    string // such as the file name
 	Sessions []*Session
 }
 
@@ -61,7 +61,7 @@ type page struct {
 }
 
 type (
-	// tile is one or several figures of the summary.
+	// tile holds one or more figures of the summary.
 	tile struct {
 		Name, Class, Value, Unit, Note string
 		Parts                          []part
@@ -73,7 +73,7 @@ type (
 		Count       int
 		Part        float64 // percent of the longest
 	}
-	// row is an utterance in the table.
+	// row is an utterance in the table of utterances.
 	row struct {
 		Number, Chunks, Underruns           int
 		Name, ID, Outcome, Judgement, Error string
@@ -85,7 +85,7 @@ type (
 // Render writes the page.
 func (p *Page) Render(w io.Writer) error { return pageTemplate().Execute(w, p.content()) }
 
-// IsPage reports whether r begins as a Page does.
+// IsPage reports whether r begins as a page written by Render does.
 func IsPage(r io.Reader) bool {
 	head, _, _ := strings.Cut(pageHTML, "<title>")
 	head, _, _ = strings.Cut(head, "{{")
@@ -119,7 +119,7 @@ func (p *Page) content() *page {
 	return c
 }
 
-// when returns the line below the title: date, length and program.
+// when returns the line below the title: date, duration and program.
 func when(sessions []*Session) string {
 	if len(sessions) == 0 {
 		return ""
@@ -138,7 +138,7 @@ func when(sessions []*Session) string {
 	return strings.Join(parts, "  ·  ")
 }
 
-// notes returns warnings about the trace itself.
+// notes returns warnings about the trace.
 func notes(sessions []*Session) (texts []string) {
 	for _, s := range sessions {
 		if s.Cut {
@@ -197,7 +197,7 @@ func percentiles(sorted []float64, ps ...float64) (parts []part) {
 	return parts
 }
 
-// Chunks that are late by this many seconds are highlighted. With a small lead
+// Limits of lateness in seconds. Chunks that are later are highlighted. With a small lead
 // such lateness can be heard.
 const (
 	late     = 0.020
@@ -217,7 +217,7 @@ func lateClass(seconds float64) string {
 	return "ok"
 }
 
-// histogram counts chunks by how late they were.
+// histogram counts chunks by lateness.
 func histogram(sorted []float64) (bars []bar) {
 	if len(sorted) == 0 {
 		return nil
@@ -248,7 +248,7 @@ func histogram(sorted []float64) (bars []bar) {
 	for i := range bars {
 		bars[i].Part = percent(float64(bars[i].Count), float64(most))
 		if bars[i].Count > 0 {
-			bars[i].Part = max(bars[i].Part, 0.6) // visible
+			bars[i].Part = max(bars[i].Part, 0.6) // so that it is visible
 		}
 	}
 	return bars

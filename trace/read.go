@@ -14,22 +14,22 @@ import (
 
 // The errors of Read, for errors.Is.
 var (
-	// ErrCut means that the last line is incomplete, because the recording
-	// process was killed. All lines before it were read.
+	// ErrCut means that the last line is incomplete because the recording process was
+	// killed. All lines before it were read.
 	ErrCut = errors.New("the last line is cut off")
 	// ErrNoTrace means that the input is not a trace.
 	ErrNoTrace = errors.New("this is not an echocast trace")
 )
 
-// longestLine is the most bytes of a line: rooms carry messages of 1 MiB at most.
+// longestLine is the maximum size of a line in bytes. Messages in rooms have at most 1 MiB.
 const longestLine = 4 << 20
 
-// longest is the most seconds an entry may have, and a thousandth of the highest
-// count. It keeps numbers within what float64 holds exactly.
+// longest is the largest number of seconds in an entry, and a thousandth of the largest
+// count. Within it float64 represents the numbers exactly.
 const longest = 1e9
 
-// Read reads a trace line by line. The first entry is of KindStart. A damaged line
-// ends it with an error that names the line.
+// Read reads a trace line by line. The first entry is of KindStart. At a damaged line it
+// stops with an error that names the line.
 func Read(r io.Reader) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		lines := bufio.NewReaderSize(r, 64<<10)
@@ -75,7 +75,7 @@ func readLine(r *bufio.Reader) (line []byte, err error) {
 	}
 }
 
-// parse reads a line. The first must be a start.
+// parse parses a line. The first line must be of KindStart.
 func parse(line []byte, first bool) (e Entry, err error) {
 	if err = json.Unmarshal(bytes.TrimSpace(line), &e); err != nil {
 		if first {
@@ -92,7 +92,7 @@ func parse(line []byte, first bool) (e Entry, err error) {
 	return e, e.check()
 }
 
-// check refuses impossible numbers.
+// check returns an error for impossible numbers.
 func (e *Entry) check() error {
 	for _, seconds := range []*float64{&e.T, e.Due, e.Accepted} {
 		if seconds != nil && math.Abs(*seconds) > longest {

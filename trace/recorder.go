@@ -12,17 +12,17 @@ import (
 	"echocast/echo"
 )
 
-// mostPending is how many bytes may wait for a slow disk: some minutes of speech
-// in real time. Further lines are left out, and a gap line counts them.
+// mostPending is how many bytes may wait for a slow disk: some minutes of speech in real
+// time. Further lines are dropped, and a gap line counts them.
 const mostPending = 16 << 20
 
-// Recorder writes a trace. Its methods may be called from any goroutine; only
-// Close waits for the disk. The Recorder starts one goroutine, which writes, and
-// Close ends and waits for it.
+// Recorder writes a trace. Its methods may be called from any goroutine. Only Close waits
+// for the disk. The Recorder starts one goroutine, which writes. Close waits until it has
+// ended.
 type Recorder struct {
 	// Redact returns text without the secrets in it. It is applied to all lines except
-	// those of sent audio, which hold none. Set it before using the Recorder; nil:
-	// there are no secrets.
+	// those of sent audio, which contain no secrets. Set it before using the Recorder. nil
+	// means that there are no secrets.
 	Redact func(text string) string
 
 	w     io.Writer
@@ -33,24 +33,24 @@ type Recorder struct {
 	mu       sync.Mutex
 	pending  bytes.Buffer
 	lines    *json.Encoder // into pending
-	missing  int           // lines left out since the last gap
+	missing  int           // lines dropped since the last gap
 	isClosed bool
-	failed   error // of the first write that failed; nothing is recorded after it
+	failed   error // the first write error; nothing is recorded after it
 }
 
-// NewRecorder begins a trace on w, which it does not close. program is the name
-// and version of the recording program.
+// NewRecorder starts a trace on w. It does not close w. program is the name and version of
+// the recording program.
 func NewRecorder(w io.Writer, program string) *Recorder {
 	r := &Recorder{w: w, start: time.Now(), wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	r.lines = json.NewEncoder(&r.pending)
-	r.lines.SetEscapeHTML(false) // messages stay as they were
+	r.lines.SetEscapeHTML(false) // keeps messages unchanged
 	r.record(Entry{Kind: KindStart, Format: Format, Start: r.start.UTC().Truncate(time.Microsecond), Program: program})
 	go r.write()
 	return r
 }
 
-// Close writes all pending lines and returns the first error of a write. It may
-// be called twice. Later calls of the other methods record nothing.
+// Close writes all pending lines and returns the first write error. It may be called twice.
+// After Close the other methods record nothing.
 func (r *Recorder) Close() error {
 	r.mu.Lock()
 	if !r.isClosed {
@@ -86,7 +86,7 @@ func (r *Recorder) Observe(m echo.Moment) {
 }
 
 // Conn returns a connection that records every message of conn. It has the method
-// Unacknowledged if conn has it.
+// Unacknowledged if conn has that method.
 func (r *Recorder) Conn(conn echo.Conn) echo.Conn {
 	return &recorded{conn, r}
 }
@@ -96,7 +96,7 @@ type recorded struct {
 	r    *Recorder
 }
 
-// Unacknowledged returns the value of conn; negative if conn has none.
+// Unacknowledged returns the value of conn, or a negative number if conn has none.
 func (c *recorded) Unacknowledged() int {
 	if conn, ok := c.conn.(echo.Acknowledger); ok {
 		return conn.Unacknowledged()
@@ -120,7 +120,7 @@ func (c *recorded) Send(ctx context.Context, msg []byte) error {
 func (c *recorded) Receive(ctx context.Context) ([]byte, error) {
 	msg, err := c.conn.Receive(ctx)
 	if err != nil && ctx.Err() != nil {
-		return msg, err // the caller stopped waiting: nothing happened
+		return msg, err // the caller stopped waiting; nothing to record
 	}
 	e := Entry{Kind: KindIn, T: c.r.now()}
 	if err != nil {
@@ -164,11 +164,11 @@ func (r *Recorder) record(e Entry) {
 	r.encode(e)
 	select {
 	case r.wake <- struct{}{}:
-	default: // the writer is awake
+	default: // the writer is awake already
 	}
 }
 
-// encode appends a line to what is pending.
+// encode appends a line to the pending lines.
 func (r *Recorder) encode(e Entry) {
 	redacts := r.Redact != nil && (e.Kind != KindOut || e.Error != "") && e.Kind != KindChunk && e.Kind != KindInput
 	if redacts && len(e.Data) > 0 {
@@ -184,8 +184,7 @@ func (r *Recorder) encode(e Entry) {
 	r.pending.WriteString(line)
 }
 
-// write writes pending lines at once, so that little is missing if the process is
-// killed.
+// write writes pending lines at once, so that little is lost if the process is killed.
 func (r *Recorder) write() {
 	defer close(r.ended)
 	var lines []byte
@@ -195,7 +194,7 @@ func (r *Recorder) write() {
 	r.flush(lines)
 }
 
-// flush writes pending lines. It uses the memory of lines and returns it.
+// flush writes pending lines. It uses lines as a buffer, and returns the buffer for reuse.
 func (r *Recorder) flush(lines []byte) []byte {
 	r.mu.Lock()
 	lines = append(lines[:0], r.pending.Bytes()...)
@@ -214,8 +213,8 @@ func (r *Recorder) flush(lines []byte) []byte {
 	return lines
 }
 
-// secretParts matches an address with parts that may be secret: user and password, query and
-// fragment.
+// secretParts matches an address and the parts of it that may be secret: user and password,
+// query, and fragment.
 var secretParts = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#"@]*@)?([^\s?#"]*)(?:[?#][^\s"]*)?`)
 })

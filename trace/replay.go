@@ -15,7 +15,7 @@ import (
 	"echocast/echo"
 )
 
-// ErrNothing means that a trace has no messages to replay.
+// ErrNothing means that a trace contains no messages to replay.
 var ErrNothing = errors.New("the trace holds no messages that were sent")
 
 // ReplayOptions configure a replay. Nil and every zero value mean the default.
@@ -23,14 +23,14 @@ type ReplayOptions struct {
 	Speed        float64 // multiple of the recorded speed; 0: 1
 	Burst        bool    // send without waiting for the recorded times
 	SameIDs      bool    // keep the inference ids
-	Conversation string  // replaces the recorded id if not empty
-	// ReadyTimeout bounds the wait for the replica to join; 0: 30 s.
+	Conversation string  // replaces the recorded id if set
+	// ReadyTimeout bounds the wait until the replica has joined. 0 means 30 s.
 	ReadyTimeout time.Duration
-	// HeardTimeout bounds the wait for the last stopped_speaking, beyond the
-	// playing time of the audio; 0: 5 s.
+	// HeardTimeout bounds the wait for the last stopped_speaking, in addition to the
+	// playing time of the audio. 0 means 5 s.
 	HeardTimeout time.Duration
-	// InterruptTimeout bounds the wait for stopped_speaking after an interrupt;
-	// 0: 2 s.
+	// InterruptTimeout bounds the wait for stopped_speaking after an interrupt. 0 means 2
+	// s.
 	InterruptTimeout time.Duration
 	// OnReceipt is called for each utterance, in order, at the end.
 	OnReceipt func(echo.Receipt)
@@ -48,11 +48,11 @@ func (o *ReplayOptions) withDefaults() ReplayOptions {
 	return set
 }
 
-// Replay sends the messages of a trace again once the replica has joined, at their
-// recorded times, and waits until the replica has stopped speaking. It skips messages
-// that were not accepted when they were recorded. It interrupts an utterance whose last
-// chunk is missing because the trace ends, the replay fails or ctx ends. Several traces
-// in one file follow without a pause.
+// Replay waits until the replica has joined, sends the messages of a trace again at their
+// recorded times, and waits until the replica has stopped speaking. It skips messages that
+// the connection did not accept when they were recorded. If the trace ends, the replay
+// fails or ctx ends in mid-utterance, Replay interrupts that utterance. If a file contains
+// several traces, they follow each other without a pause.
 //
 // Replay starts one goroutine and waits for it.
 func Replay(ctx context.Context, entries iter.Seq2[Entry, error], conn echo.Conn, options *ReplayOptions) error {
@@ -77,11 +77,11 @@ func Replay(ctx context.Context, entries iter.Seq2[Entry, error], conn echo.Conn
 type replay struct {
 	options ReplayOptions
 	conn    echo.Conn
-	ids     map[string]string // fresh, by recorded
-	last    string            // conversation of the last message
+	ids     map[string]string // recorded id → new id
+	last    string            // conversation id of the last message
 	begin   time.Time         // when the first message of the current trace was due
 	origin  float64           // t of its first message
-	open    *replayed         // an utterance without its last chunk
+	open    *replayed         // the utterance whose last chunk was not sent yet, or nil
 	msg     []byte
 
 	ready   chan struct{} // closed when the replica has joined
@@ -91,12 +91,12 @@ type replay struct {
 
 	mu        sync.Mutex
 	hasJoined bool
-	isStopped bool // somebody else interrupted the replica
+	isStopped bool // the replica was interrupted by somebody else
 	all       []*replayed
 	byID      map[string]*replayed
 }
 
-// replayed is an utterance that is sent again.
+// replayed is an utterance of a replay.
 type replayed struct {
 	id              string
 	samples         int64
@@ -104,11 +104,11 @@ type replayed struct {
 	chunks          int
 	bytes           int64
 	first           time.Time // when its first message was accepted
-	dry             time.Time // when all of it should have been played
+	dry             time.Time // when all of it should have played
 	started         time.Time
 	eventID         string
 	isDone          bool // its last chunk was sent
-	isInterruptSent bool // it was interrupted from here
+	isInterruptSent bool // the replay interrupted it
 	isSpeaking      bool
 	hasEnded        bool
 	isInterrupted   bool
@@ -169,7 +169,7 @@ func (p *replay) waitReady(ctx context.Context) error {
 	}
 }
 
-// send sends one message when its time has come.
+// send sends one message when it is due.
 func (p *replay) send(ctx context.Context, e Entry) error {
 	m, msg, err := p.rewrite(e.Message)
 	if err != nil {
@@ -223,7 +223,7 @@ const (
 	interruptEvent = "conversation.interrupt"
 )
 
-// rewrite replaces the ids in a recorded message and nothing else.
+// rewrite replaces the ids in a recorded message, and changes nothing else.
 func (p *replay) rewrite(recorded []byte) (m echo.AudioMessage, msg []byte, err error) {
 	p.msg, err = replaceStrings(p.msg[:0], recorded, func(key, value string) string {
 		switch {
@@ -238,13 +238,13 @@ func (p *replay) rewrite(recorded []byte) (m echo.AudioMessage, msg []byte, err 
 		return value
 	})
 	if err == nil {
-		_ = json.Unmarshal(p.msg, &m) // a message other than audio fills in what fits
+		_ = json.Unmarshal(p.msg, &m) // for other messages it fills the fields that fit
 	}
 	return m, p.msg, err
 }
 
-// replaceStrings appends the JSON text src to dst, with every string value that
-// has a key, at any depth, replaced by the result of replace.
+// replaceStrings appends the JSON text src to dst. It replaces every string value that has
+// a key, at any depth, by the result of replace.
 func replaceStrings(dst, src []byte, replace func(key, value string) string) ([]byte, error) {
 	decoder := json.NewDecoder(bytes.NewReader(src))
 	decoder.UseNumber()
@@ -279,7 +279,7 @@ func replaceStrings(dst, src []byte, replace func(key, value string) string) ([]
 	}
 }
 
-// noteSending records that a message is being sent: its event may come before the
+// noteSending records that a message is being sent. The event for it may arrive before the
 // call that sends it returns.
 func (p *replay) noteSending(m echo.AudioMessage) {
 	p.mu.Lock()
@@ -302,7 +302,7 @@ func (p *replay) noteSending(m echo.AudioMessage) {
 	}
 }
 
-// markInterrupted marks all utterances that are not over as interrupted.
+// markInterrupted marks all utterances that have not ended as interrupted.
 func (p *replay) markInterrupted() {
 	p.open = nil
 	for _, u := range p.all {
@@ -310,7 +310,7 @@ func (p *replay) markInterrupted() {
 	}
 }
 
-// noteSent counts a message that the connection has accepted.
+// noteSent records a message that the connection has accepted.
 func (p *replay) noteSent(m echo.AudioMessage, size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -344,7 +344,7 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// listen follows the events of the replica until the connection or ctx ends.
+// listen reads the events of the replica until the connection or ctx ends.
 func (p *replay) listen(ctx context.Context) {
 	defer close(p.over)
 	for {
@@ -364,7 +364,7 @@ func (p *replay) listen(ctx context.Context) {
 		p.follow(event)
 		select {
 		case p.changed <- struct{}{}:
-		default: // it is known already
+		default: // already known
 		}
 	}
 }
@@ -390,7 +390,7 @@ func (p *replay) follow(event echo.Event) {
 	if !u.isSpeaking && !u.started.IsZero() && !event.Interrupted {
 		return // a repeat of an earlier stopped_speaking
 	}
-	u.start(event) // if its started_speaking was lost
+	u.start(event) // in case its started_speaking was lost
 	u.isSpeaking = false
 	if event.Duration >= 0 {
 		u.spoken += event.Duration
@@ -409,8 +409,8 @@ func (p *replay) wasInterrupted() bool {
 	return p.isStopped
 }
 
-// utteranceOf finds the utterance of a speaking event by its id, or else the
-// first that has not started.
+// utteranceOf returns the utterance of a speaking event: the one with its id, or otherwise
+// the first one that has not started.
 func (p *replay) utteranceOf(event echo.Event) *replayed {
 	if event.Kind != echo.StartedSpeaking && event.Kind != echo.StoppedSpeaking {
 		return nil
@@ -426,7 +426,7 @@ func (p *replay) utteranceOf(event echo.Event) *replayed {
 	}
 	for _, u := range p.all {
 		if !u.started.IsZero() && u.eventID == event.InferenceID && (event.InferenceID != "" || !u.hasEnded) {
-			return u // or the event is the twin of its end
+			return u // otherwise the event is a twin of its end
 		}
 	}
 	if event.Kind == echo.StartedSpeaking {
@@ -465,8 +465,8 @@ func (p *replay) waitHeard(ctx context.Context) error {
 	return nil
 }
 
-// unheard returns how long the replica may need to report the end of all utterances, 0
-// if it has, and the error if it does not.
+// unheard returns how much longer the replica may take to report the end of all utterances,
+// or 0 if it has reported them. err is the error to return if the time runs out.
 func (p *replay) unheard() (wait time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -483,8 +483,8 @@ func (p *replay) unheard() (wait time.Duration, err error) {
 	return wait, err
 }
 
-// breakOff interrupts the open utterances, waits up to InterruptTimeout for the
-// replica to confirm it, and returns why.
+// breakOff interrupts the open utterances and waits up to InterruptTimeout for the replica
+// to confirm that. It returns why.
 func (p *replay) breakOff(ctx context.Context, why error) error {
 	p.mu.Lock()
 	silent := true

@@ -17,16 +17,16 @@ import (
 // mostAudio is how many bytes of samples the page keeps: nearly three minutes at 24 kHz.
 const mostAudio = 8 << 20
 
-// Said is a text that was said.
+// Said is a text that somebody said.
 type Said struct {
 	T    float64
-	Role string // echo.RolePal, echo.RoleUser or as it came; empty for text that was sent
+	Role string // echo.RolePal, echo.RoleUser or another received role; empty for sent text
 	Text string
 
 	inferenceID string
 }
 
-// sent keeps the audio or the text of a message that was sent.
+// sent stores the audio or the text of a sent message.
 func (a *analysis) sent(e Entry) {
 	var m struct {
 		EventType  string `json:"event_type"`
@@ -52,7 +52,8 @@ func (a *analysis) sent(e Entry) {
 	}
 }
 
-// received keeps the words of an event. Streamed words come again, whole.
+// received stores the words of an event. Streamed words are repeated, complete, in a later
+// event.
 func (a *analysis) received(e Entry) {
 	if !bytes.Contains(e.Message, []byte("conversation.utterance")) {
 		return
@@ -63,8 +64,8 @@ func (a *analysis) received(e Entry) {
 	}
 }
 
-// say adds what was said. The service sends an event twice, with the old and the new name of
-// its role; a text that is sent may come in pieces.
+// say adds a text that was said. The service sends an event twice, with the new and the old
+// name of its role. A sent text may arrive in pieces.
 func (a *analysis) say(said Said) {
 	for i := len(a.s.Said) - 1; i >= max(0, len(a.s.Said)-4); i-- {
 		old := &a.s.Said[i]
@@ -82,7 +83,7 @@ func (a *analysis) say(said Said) {
 	a.s.Said = append(a.s.Said, said)
 }
 
-// spoken is a row of the table of speech: an utterance, or the words of an event.
+// spoken is a row in the table of what was said: an utterance, or the words of an event.
 type spoken struct {
 	t                             float64
 	At, Who, Class                string
@@ -149,7 +150,7 @@ func spokenOf(u *Utterance) spoken {
 	return row
 }
 
-// speakerName names a speaker.
+// speakerName returns the name of a role for people.
 func speakerName(role string) string {
 	switch role {
 	case "":

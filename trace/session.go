@@ -10,25 +10,25 @@ import (
 	"echocast/echo"
 )
 
-// Session is one run of a trace, without its messages. All times are seconds since
-// its start.
+// Session is one run in a trace, without the messages. All times are seconds since its
+// start.
 type Session struct {
 	Start      time.Time
 	Program    string
 	Length     float64 // until the last entry, or the end of playback
 	Cut        bool    // the recording process was killed
-	Missing    int     // lines that the recorder left out
-	Out, In    int     // messages
+	Missing    int     // lines that the recorder dropped
+	Out, In    int     // numbers of messages
 	Utterances []Utterance
 	Inputs     []Input
 	Chunks     []Chunk
-	Buffer     []Level // of the replica, estimated
-	Underruns  []Span  // when it ran out within an utterance, estimated
+	Buffer     []Level // audio held by the replica, estimated
+	Underruns  []Span  // when the buffer ran out within an utterance, estimated
 	Replica    []Span  // when the replica spoke
 	User       []Span  // when a user spoke
 	Away       []Span  // when there was no connection
 	Marks      []Mark
-	Said       []Said // texts that were sent, and the words of events
+	Said       []Said // sent texts, and the words of events
 }
 
 // Utterance is one utterance and its receipt.
@@ -38,9 +38,9 @@ type Utterance struct {
 	Rate         int     // Hz
 	Samples      int64   // sent
 	Chunks       int
-	Underruns    int           // estimated here
-	Receipt      *echo.Receipt // nil if the trace ends before it
-	PCM          []byte        // s16le of the messages, if the trace holds them; bounded
+	Underruns    int           // estimated from the sent chunks
+	Receipt      *echo.Receipt // nil if the trace ends before the receipt
+	PCM          []byte        // s16le of the messages, if the trace contains them; limited
 	hasInterrupt bool
 }
 
@@ -62,8 +62,8 @@ type Chunk struct {
 	Peaks     []int
 }
 
-// Level is how much audio the replica held. Between two levels it changes
-// linearly; two levels at the same time are a jump.
+// Level is how much audio the replica held at a time. Between two levels the amount changes
+// linearly. Two levels at the same time are a jump.
 type Level struct{ T, Seconds float64 }
 
 // Span is a stretch of time.
@@ -72,15 +72,15 @@ type Span struct {
 	Text     string
 }
 
-// Mark is a moment to show.
+// Mark is a moment that the page shows.
 type Mark struct {
 	T    float64
 	Kind Kind
 	Text string
 }
 
-// Sessions reads a whole trace and returns its runs. With an error it returns the
-// runs before the damage; a last line that is cut off is no error.
+// Sessions reads a whole trace and returns its runs. If it returns an error, it also
+// returns the runs before the damage. An incomplete last line is no error.
 func Sessions(r io.Reader) ([]*Session, error) {
 	var all []*Session
 	var reading *analysis
@@ -114,13 +114,13 @@ func Sessions(r io.Reader) ([]*Session, error) {
 // analysis builds a Session from entries.
 type analysis struct {
 	s        *Session
-	known    map[string]int // utterances, by id
+	known    map[string]int // index of each utterance, by id
 	buffer   buffer
 	replica  speakingSpans
 	user     speakingSpans
-	lost     float64 // since when the connection is lost; NaN: connected
+	lost     float64 // when the connection was lost; NaN: connected
 	lostText string
-	room     *int // bytes of audio that may still be kept
+	room     *int // bytes of audio that may still be stored
 }
 
 func newAnalysis(start Entry, room *int) *analysis {
@@ -155,7 +155,7 @@ func (a *analysis) add(e Entry) {
 			a.lost, a.lostText = e.T, e.Text
 		}
 	case KindConnected:
-		if !math.IsNaN(a.lost) { // the first connection is not shown
+		if !math.IsNaN(a.lost) { // the first connection is not a mark
 			a.mark(e, e.Text)
 		}
 		a.connected(e.T)
@@ -174,7 +174,7 @@ func (a *analysis) mark(e Entry, text string) {
 	a.s.Marks = append(a.s.Marks, Mark{e.T, e.Kind, text})
 }
 
-// utterance is the index of the utterance of an entry. It adds an unknown one.
+// utterance returns the index of the utterance of an entry. It adds an unknown utterance.
 func (a *analysis) utterance(e Entry) int {
 	i, ok := a.known[e.ID]
 	if !ok {
@@ -185,7 +185,7 @@ func (a *analysis) utterance(e Entry) int {
 	return i
 }
 
-// seconds is the playing time of a number of samples.
+// seconds returns the playing time of a number of samples.
 func (u *Utterance) seconds(samples int64) float64 {
 	rate := u.Rate
 	if rate == 0 {
@@ -210,7 +210,7 @@ func (a *analysis) chunk(e Entry) {
 	a.buffer.add(len(a.s.Chunks)-1, e.Last)
 }
 
-// interrupt ends all speech.
+// interrupt handles an interrupt, which ends all speech.
 func (a *analysis) interrupt(e Entry) {
 	a.mark(e, e.Text)
 	if i, ok := a.known[e.ID]; ok {
@@ -252,7 +252,7 @@ func (a *analysis) event(e Entry) {
 	}
 }
 
-// stopped handles an interrupted stopped_speaking, and marks it unless it follows
+// stopped handles an interrupted stopped_speaking. It adds a mark, unless the event follows
 // our own interrupt.
 func (a *analysis) stopped(e Entry) {
 	a.buffer.stop(e.T)
@@ -286,7 +286,7 @@ func (a *analysis) finish() *Session {
 	return s
 }
 
-// speakingSpans collects when somebody spoke. A repeated event changes nothing.
+// speakingSpans collects when somebody spoke. Repeated events have no effect.
 type speakingSpans struct {
 	spans  *[]Span
 	isOpen bool
@@ -308,30 +308,30 @@ func (s *speakingSpans) stop(t float64) bool {
 	return true
 }
 
-// preBuffer is the seconds of audio that a replica is assumed to hold before it
-// plays, as in package echo.
+// preBuffer is how many seconds of audio a replica is assumed to buffer before it plays, as
+// in package echo.
 const preBuffer = 0.1
 
-// buffer estimates what the replica holds from when chunks were sent. The replica
-// is assumed to start playing with 100 ms, or with all of an utterance.
+// buffer estimates, from when chunks were sent, how much audio the replica holds. The
+// replica is assumed to start playing once it has 100 ms, or a whole utterance.
 type buffer struct {
 	s       *Session
-	waiting []int   // chunks that are held while the replica does not play
-	playing []int   // chunks that may not have been played to their end
+	waiting []int   // chunks that are waiting while the replica does not play
+	playing []int   // chunks that may not have finished playing
 	held    float64 // seconds of the waiting chunks
 	dry     float64 // when the buffer runs out; NaN while the replica does not play
-	current int     // utterance of the last chunk
+	current int     // utterance of the latest chunk
 	isOpen  bool    // that utterance has no last chunk yet
 }
 
-// slack keeps times rounded to microseconds from counting as an underrun.
+// slack is a tolerance, so that times rounded to microseconds do not count as underruns.
 const slack = 2e-6
 
 // add adds a chunk.
 func (b *buffer) add(i int, last bool) {
 	c := &b.s.Chunks[i]
 	if b.isOpen && c.Utterance != b.current {
-		b.isOpen = false // it was left without an end
+		b.isOpen = false // its last chunk was never sent
 	}
 	b.runDry(c.T)
 	b.current, b.isOpen = c.Utterance, !last
@@ -355,7 +355,7 @@ func (b *buffer) level(t, seconds float64) {
 	b.s.Buffer = append(b.s.Buffer, Level{t, max(seconds, 0)})
 }
 
-// enqueue adds a chunk behind the audio that plays.
+// enqueue adds a chunk behind the audio that is playing.
 func (b *buffer) enqueue(c *Chunk) {
 	c.Plays, c.Heard = b.dry, c.Seconds
 	b.dry += c.Seconds
@@ -374,8 +374,8 @@ func (b *buffer) play(t float64) {
 	}
 }
 
-// runDry checks whether the buffer ran out before t. Within an utterance that is
-// an underrun, until playback resumes.
+// runDry checks whether the buffer ran out before t. Within an utterance this is an
+// underrun that lasts until playback resumes.
 func (b *buffer) runDry(t float64) {
 	if math.IsNaN(b.dry) || b.dry >= t-slack {
 		return
@@ -388,7 +388,7 @@ func (b *buffer) runDry(t float64) {
 	b.dry, b.playing = math.NaN(), b.playing[:0]
 }
 
-// stop drops the audio that is left at t.
+// stop drops the audio that has not played by t.
 func (b *buffer) stop(t float64) {
 	b.runDry(t)
 	b.endUnderrun(t)
@@ -414,8 +414,8 @@ func (b *buffer) endUnderrun(t float64) {
 	}
 }
 
-// over handles the receipt of an utterance: no more chunks of it come, and less
-// than the pre-buffer is never played.
+// over handles the receipt of an utterance. No more chunks of it follow. If less than the
+// pre-buffer has arrived, it is never played.
 func (b *buffer) over(utterance int, t float64) {
 	if utterance != b.current || len(b.s.Chunks) == 0 {
 		return
@@ -425,7 +425,7 @@ func (b *buffer) over(utterance int, t float64) {
 	b.isOpen = false
 }
 
-// finish plays what is left, which may take longer than the trace.
+// finish plays the rest, which may take longer than the trace.
 func (b *buffer) finish(t float64) {
 	b.runDry(t)
 	b.endUnderrun(t)

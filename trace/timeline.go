@@ -9,21 +9,21 @@ import (
 	"echocast/echo"
 )
 
-// timeline is the chart of a session: lanes that share a time axis.
+// timeline is the chart of a session: lanes with a common time axis.
 type timeline struct {
 	Title, Sub string
 	Length     float64 // seconds across
 	Lanes      []*lane
-	Lines      []block // across all lanes
+	Lines      []block // drawn across all lanes
 	Ticks      []tick
 	Data       *readings
 }
 
-// lane is one row of the chart. Its paths are in seconds horizontally, and from 0
-// (top) to 100 (bottom).
+// lane is one row of the chart. The coordinates of its paths are seconds horizontally, and
+// from 0 (top) to 100 (bottom) vertically.
 type lane struct {
 	Name, Note, Class string
-	Axis              string // what its height means, with the unit
+	Axis              string // meaning and unit of its height
 	Legend            []key
 	Scale             []tick // in percent from the bottom
 	Paths             []path
@@ -94,7 +94,7 @@ func pairs(spans []Span) [][2]float64 {
 	return all
 }
 
-// clip returns at most mostBlocks of all.
+// clip returns at most the first mostBlocks elements.
 func clip[T any](all []T) []T { return all[:min(len(all), mostBlocks)] }
 
 func (t *timeline) block(class, name string, span Span) block {
@@ -131,7 +131,7 @@ func (t *timeline) spans(name, note, class string, spans []Span) *lane {
 	return l
 }
 
-// marks is the lane of single moments. An interrupt is also a line across all
+// marks is the lane of single moments. An interrupt is also drawn as a line across all
 // lanes.
 func (t *timeline) marks(s *Session) *lane {
 	l := &lane{Name: "Moments", Class: "thin marks"}
@@ -155,12 +155,13 @@ func (t *timeline) marks(s *Session) *lane {
 	return l
 }
 
-// markRows are the rows in which labels of marks stand beside each other: where each ends,
-// in percent. The script of the page does the same when it zooms.
+// markRows are the rows for labels of marks. Each number is where the last label of a row
+// ends, in percent. The script of the page computes the rows in the same way when it zooms.
 type markRows [3]float64
 
-// findRow finds a row for a label of some width to the right of a mark, or to its left where
-// the right side has no room, and returns its CSS classes.
+// findRow finds a row for a label of a given width, in percent, and returns its CSS
+// classes. The label is to the right of its mark, or to its left if there is no space on
+// the right.
 func (r *markRows) findRow(at, width float64) string {
 	from, side := at, ""
 	if at+width > 100 && at > width {
@@ -175,7 +176,7 @@ func (r *markRows) findRow(at, width float64) string {
 	return " crowded"
 }
 
-// shortened cuts the words of a label.
+// shortened cuts the text of a label.
 func shortened(words string) string {
 	const most = 40
 	if runes := []rune(words); len(runes) > most {
@@ -184,7 +185,7 @@ func shortened(words string) string {
 	return words
 }
 
-// label is the name of a mark and its CSS class.
+// label returns the name of a mark and its CSS class.
 func (m Mark) label() (text, class string) {
 	switch m.Kind {
 	case KindInterrupt:
@@ -200,7 +201,7 @@ func (m Mark) label() (text, class string) {
 	return "interrupted", "interrupt"
 }
 
-// stem is the height of a value on a logarithmic scale of four decades.
+// stem returns the height of a value on a logarithmic scale of four decades.
 func stem(value, least float64) float64 {
 	if !(value > least) {
 		return 4
@@ -215,7 +216,7 @@ func decades(least float64) (scale []tick) {
 	return scale
 }
 
-// inputs draws when audio was read from the sources: the taller, the more.
+// inputs draws when audio was read from the sources. A taller line means more audio.
 func (t *timeline) inputs(s *Session) *lane {
 	l := &lane{Name: "Input", Note: "audio that was read", Axis: "playing time (ms, log)", Scale: decades(0.001)}
 	width := t.Length / mostPoints
@@ -231,7 +232,8 @@ func (t *timeline) inputs(s *Session) *lane {
 	return l
 }
 
-// sends draws each chunk: the taller, the later. Merged chunks show the latest.
+// sends draws each chunk. A taller line means a later chunk. Merged chunks show the latest
+// one.
 func (t *timeline) sends(s *Session) *lane {
 	l := &lane{
 		Name: "Sends", Note: "chunks", Axis: "lateness (ms, log)", Scale: decades(0.0001),
@@ -307,8 +309,8 @@ func (t *timeline) buffer(s *Session) *lane {
 	return l
 }
 
-// thinned keeps the lowest and the highest level of each stretch of time if there
-// are too many levels.
+// thinned reduces the number of levels if there are too many. It keeps the lowest and the
+// highest level of each interval.
 func thinned(levels []Level, width float64) (kept []Level) {
 	if len(levels) <= mostPoints {
 		return levels
@@ -331,7 +333,8 @@ func thinned(levels []Level, width float64) (kept []Level) {
 	return kept
 }
 
-// sound draws the waveform when it plays. What an interrupt cut off is pale.
+// sound draws the waveform at the time when it plays. Parts that an interrupt cut off are
+// pale.
 func (t *timeline) sound(s *Session) *lane {
 	l := &lane{Name: "Sound", Note: "where it plays, estimated", Axis: "amplitude (1 = full scale)"}
 	l.Scale = []tick{{97, "1"}, {50, "0"}, {3, "−1"}}
@@ -367,8 +370,8 @@ func (t *timeline) sound(s *Session) *lane {
 	return l
 }
 
-// wave draws the outline of a waveform: the highs from left to right, and the
-// lows back.
+// wave draws the outline of a waveform: the maxima from left to right, and then the minima
+// from right to left.
 type wave struct {
 	width float64 // parts closer than this are merged
 	d     pen
@@ -430,7 +433,7 @@ func (p *pen) to(how string, x, y float64) {
 	p.number(y, 10)
 }
 
-// stem draws a line up from the bottom.
+// stem draws a line upwards from the bottom.
 func (p *pen) stem(x, height float64) {
 	p.to("M", x, 100)
 	p.b = append(p.b, 'V')
@@ -441,7 +444,7 @@ func (p *pen) number(v, parts float64) {
 	p.b = strconv.AppendFloat(p.b, math.Round(v*parts)/parts, 'f', -1, 64)
 }
 
-// ticks are the ticks of the axis before the script makes finer ones.
+// ticks returns the ticks of the time axis. The script of the page adds finer ones.
 func ticks(length float64) (all []tick) {
 	step := nice(length / 10)
 	for i := 0; float64(i)*step <= length; i++ {
@@ -451,7 +454,7 @@ func ticks(length float64) (all []tick) {
 	return all
 }
 
-// nice is the smallest round step of at least so many seconds.
+// nice returns the smallest round step that is at least this many seconds.
 func nice(atLeast float64) float64 {
 	if !(atLeast > 0) {
 		return 1
@@ -465,7 +468,7 @@ func nice(atLeast float64) float64 {
 	return 86400 * math.Ceil(atLeast/86400)
 }
 
-// clockTime formats a time on the axis.
+// clockTime formats a time for the axis.
 func clockTime(seconds, step float64) string {
 	if seconds < 60 && step < 60 {
 		digits := 0

@@ -1,5 +1,5 @@
-// Package trace records what happened in a session and when. It reads a trace,
-// shows it as an HTML page, and replays its messages.
+// Package trace records what happened in a session and when. It can also read a trace, show
+// it as an HTML page, and replay its messages.
 //
 //	rec := trace.NewRecorder(file, "echocast 0.1.0")
 //	conn = rec.Conn(conn)              // records messages, out and in
@@ -9,16 +9,15 @@
 //
 // # The file
 //
-// A trace is lines of JSON. Every line has "kind" and "t", the seconds since
-// the start, to the microsecond, on the monotonic clock. Lines are in the order
-// in which they were recorded, which is nearly that of t: a message out has the
-// time before it was sent, and is recorded when it was accepted. The first line,
-// which is broken here, is
+// A trace consists of lines of JSON. Every line has "kind" and "t", the seconds since the
+// start on the monotonic clock, to the microsecond. Lines are in the order in which they
+// were recorded, which is nearly the order of t: a sent message has the time before it was
+// sent, but is recorded when it was accepted. The first line (broken here into two) is
 //
 //	{"kind":"start","t":0,"format":"echocast-trace/1",
 //	 "start":"2026-05-01T10:00:00.000000Z","program":"echocast 0.1.0"}
 //
-// and the others are, by kind, with their fields:
+// and the others have these kinds and fields:
 //
 //	begin      an utterance begins: id, text (its name), rate (Hz)
 //	input      samples were read from its source: id, position, samples
@@ -34,14 +33,13 @@
 //	in         a message was received: message; data (base64) if it is not JSON; or error
 //	gap        lines are missing, because the disk was too slow: lines (how many)
 //
-// position and samples count samples of the utterance. peaks are the lowest
-// and highest sample of equal parts of a chunk, pair by pair; 127 is full scale.
-// A file may hold several traces, one after the other. Fields that are 0, empty
-// or false may be missing. A reader must skip kinds and fields it does not know.
+// position and samples count samples of the utterance. peaks are the lowest and highest
+// sample of equal parts of a chunk, pair by pair. 127 is full scale. A file may contain
+// several traces, one after the other. Fields that are 0, empty or false may be missing. A
+// reader must skip kinds and fields that it does not know.
 //
-// A trace contains all audio that was sent. It contains no keys: Recorder.Redact
-// removes those that are known, and addresses in error texts are cut before their
-// query.
+// A trace contains all audio that was sent. It contains no keys: Recorder.Redact removes
+// known secrets, and addresses in error texts are cut before their query.
 package trace
 
 import (
@@ -55,10 +53,10 @@ import (
 // Format is the name and version in the first line.
 const Format = "echocast-trace/1"
 
-// Kind is the kind of an Entry. Moments keep their names from package echo.
+// Kind is the kind of an Entry. Moments have their names from package echo.
 type Kind string
 
-// The kinds that package echo does not have.
+// The kinds that are not in package echo.
 const (
 	KindStart Kind = "start" // a trace begins
 	KindOut   Kind = "out"   // a message was sent
@@ -78,7 +76,7 @@ const (
 	KindConnected = Kind(echo.MomentConnected)
 )
 
-// Entry is one line of a trace. Times are seconds since the start of it.
+// Entry is one line of a trace. Times are seconds since the start of the trace.
 type Entry struct {
 	Kind Kind    `json:"kind"`
 	T    float64 `json:"t"`
@@ -87,7 +85,7 @@ type Entry struct {
 	Start   time.Time `json:"start,omitzero"`    // start
 	Program string    `json:"program,omitempty"` // start
 
-	ID       string        `json:"id,omitempty"`   // of the utterance
+	ID       string        `json:"id,omitempty"`   // utterance id
 	Text     string        `json:"text,omitempty"` // begin, interrupt, lost
 	Rate     int           `json:"rate,omitempty"` // begin: Hz
 	Position int64         `json:"position,omitempty"`
@@ -101,12 +99,12 @@ type Entry struct {
 
 	Accepted *float64        `json:"accepted,omitempty"` // out
 	Message  json.RawMessage `json:"message,omitempty"`  // out, in
-	Data     []byte          `json:"data,omitempty"`     // in: what is not JSON
+	Data     []byte          `json:"data,omitempty"`     // in: data that is not JSON
 	Error    string          `json:"error,omitempty"`    // out, in
 	Lines    int             `json:"lines,omitempty"`    // gap
 }
 
-// Event is an echo.Event without its raw message, which has its own entry.
+// Event is an echo.Event without its raw message, which is in a separate entry.
 type Event struct {
 	Kind        echo.Kind `json:"kind,omitempty"`
 	Type        string    `json:"type"`
@@ -133,8 +131,8 @@ func eventOf(e *echo.Event) *Event {
 	return event
 }
 
-// peakParts is the number of parts of a chunk that have peaks: of the default
-// chunk each is 10 ms long.
+// peakParts is the number of parts of a chunk that have peaks. In a chunk of the default
+// length each part is 10 ms.
 const peakParts = 5
 
 // peaksOf returns the lowest and highest sample of each part of pcm.

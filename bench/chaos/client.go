@@ -19,16 +19,16 @@ import (
 	"time"
 )
 
-// nodes are the gateways, of which any answers.
+// nodes are the gateways. A request may go to any of them.
 type nodes struct {
 	urls   []string
 	http   http.Client
-	denied atomic.Int64 // answers that there is no such conversation or utterance
+	denied atomic.Int64 // answers that a conversation or utterance does not exist
 }
 
-// ask makes a request until a node has answered it, and returns the answer. A request
-// with a key does its work once. What no node takes is asked again after a moment, and
-// noted.
+// ask makes a request until a node has answered it, and returns the answer. A request with
+// a key takes effect only once. If no node accepts the request, ask logs that and tries
+// again after 100 ms.
 func (n *nodes) ask(ctx context.Context, method, path, key string, body []byte, header http.Header,
 	into any, log *notes) (http.Header, error) {
 	for ctx.Err() == nil {
@@ -46,7 +46,7 @@ func (n *nodes) ask(ctx context.Context, method, path, key string, body []byte, 
 				}
 				return answer.Header, json.Unmarshal(text, into)
 			case failed == nil && answer.StatusCode == http.StatusNotFound:
-				if n.denied.Add(1) <= 3 { // by a node that does not know what there is
+				if n.denied.Add(1) <= 3 { // by a node that does not know the resource
 					fmt.Fprintf(os.Stderr, "%s %s: %s\n", method, path, text)
 				}
 			case failed == nil && answer.StatusCode < 500:
@@ -77,7 +77,7 @@ func (n *nodes) try(ctx context.Context, method, path, key string, body []byte,
 	return n.http.Do(request)
 }
 
-// client speaks in a conversation of its own.
+// client speaks in one conversation.
 type client struct {
 	nodes  *nodes
 	number int
@@ -89,18 +89,18 @@ type client struct {
 
 	mu      sync.Mutex // events
 	lastID  int
-	missing int // events that were never told
-	again   int // events that were told twice
+	missing int // events that were never received
+	again   int // events that were received twice
 }
 
-// utterance is one that was acknowledged.
+// utterance is an utterance that a node acknowledged.
 type utterance struct {
 	path   string
 	frames int
-	info   *info // nil: nobody says what became of it
+	info   *info // nil: no node reported how it ended
 }
 
-// info is what a node says of an utterance.
+// info is what a node reports about an utterance.
 type info struct {
 	text      json.RawMessage
 	Phase     string
@@ -116,8 +116,9 @@ type info struct {
 	}
 }
 
-// names reports whether it says that so many frames were left out, and at least that so
-// many were said again. A place where it was continued cuts a frame in two.
+// names reports whether info states that frames were left out, and that at least the
+// repeated frames were repeated. At each takeover one frame may be cut in two and is not
+// counted.
 func (i *info) names(missing, repeated int) bool {
 	cut := len(i.Takeovers)
 	again := tolerance
@@ -128,7 +129,7 @@ func (i *info) names(missing, repeated int) bool {
 	return (missing <= cut || isBroken) && float64(repeated-cut)*frameSamples/rate <= again
 }
 
-// tolerance is how many seconds more may be said again than a receipt says.
+// tolerance is how many more seconds may be repeated than the receipt states.
 const tolerance = 0.05
 
 // create creates the conversation.
@@ -144,8 +145,8 @@ func (c *client) create(ctx context.Context) error {
 	return err
 }
 
-// speak speaks one utterance after the other until ctx ends, and waits, within limit, for
-// what became of each.
+// speak speaks one utterance after the other until ctx ends. It waits at most limit for the
+// result of each.
 func (c *client) speak(ctx context.Context, limit time.Duration) error {
 	for number := 1; ctx.Err() == nil; number++ {
 		u := utterance{frames: int((2 + 4*c.random.Float64()) * rate / frameSamples)}
@@ -168,7 +169,7 @@ func (c *client) speak(ctx context.Context, limit time.Duration) error {
 	return nil
 }
 
-// await waits until an utterance is over.
+// await waits until an utterance has ended.
 func (c *client) await(ctx context.Context, path string) (*info, error) {
 	for {
 		var text json.RawMessage
@@ -190,7 +191,7 @@ func (c *client) await(ctx context.Context, path string) (*info, error) {
 	}
 }
 
-// follow follows the events until ctx ends, from node to node.
+// follow reads the events, from one node after the other, until ctx ends.
 func (c *client) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		c.mu.Lock()

@@ -13,34 +13,34 @@ import (
 	"time"
 )
 
-// lease is how long a lease of echocast holds.
+// lease is the duration of a lease of echocast.
 const lease = 2 * time.Second
 
-// drain is how long a gateway speaks on that is ended.
+// drain is how long a gateway may continue to speak after SIGTERM.
 const drain = 5 * time.Second
 
-// system is the processes.
+// system is all processes of a run.
 type system struct {
 	gateways  []*process
-	servers   []*process // of NATS; none where it is embedded
-	proxies   [][]*proxy // of each gateway, to each server
+	servers   []*process // the NATS servers; none with --embedded
+	proxies   [][]*proxy // by gateway, one proxy per server
 	addresses []string   // of the servers
 
 	notes      notes
 	restarting sync.WaitGroup
 	mu         sync.Mutex
-	isBusy     map[*process]bool // a fault is under way
+	isBusy     map[*process]bool // whether a fault is in progress
 	faults     []fault
 }
 
-// fault is what was done to a gateway, when, and for how long.
+// fault is a fault that was injected into a process, with its time and length.
 type fault struct {
 	kind   string
 	at     time.Time
 	length time.Duration
 }
 
-// startSystem starts all processes, and waits until they can be used.
+// startSystem starts all processes, and waits until they are ready.
 func startSystem(ctx context.Context, o *options, dir, tavus string) (*system, error) {
 	s := &system{isBusy: map[*process]bool{}}
 	if !o.embedded {
@@ -81,7 +81,7 @@ func startSystem(ctx context.Context, o *options, dir, tavus string) (*system, e
 	return s, nil
 }
 
-// startNATS starts a cluster of three servers.
+// startNATS starts a cluster of three NATS servers.
 func (s *system) startNATS(ctx context.Context, o *options, dir string) error {
 	var clients, routes, monitors []string
 	for range 3 {
@@ -123,7 +123,7 @@ cluster { name: chaos, listen: %q, no_advertise: true, routes: ["nats://%s"] }
 	return nil
 }
 
-// newProxies makes the proxies of one gateway.
+// newProxies starts the proxies of one gateway.
 func (s *system) newProxies() (urls []string, err error) {
 	var all []*proxy
 	for _, to := range s.addresses {
@@ -138,12 +138,12 @@ func (s *system) newProxies() (urls []string, err error) {
 	return urls, nil
 }
 
-// close ends all that runs.
+// close ends all processes.
 func (s *system) close() {
 	s.restarting.Wait()
 	for _, p := range append(s.gateways, s.servers...) {
 		p.kill()
-		_ = p.log.Close() // what was written is there
+		_ = p.log.Close() // everything was written
 	}
 	for _, all := range s.proxies {
 		for _, p := range all {
@@ -152,7 +152,7 @@ func (s *system) close() {
 	}
 }
 
-// crashes are how often processes ended of themselves.
+// crashes returns how often processes ended without being told to.
 func (s *system) crashes() (n int) {
 	for _, p := range append(s.gateways, s.servers...) {
 		n += p.restarts
@@ -160,7 +160,7 @@ func (s *system) crashes() (n int) {
 	return n
 }
 
-// urls are the addresses of the gateways.
+// urls returns the addresses of the gateways.
 func (s *system) urls() (urls []string) {
 	for _, p := range s.gateways {
 		urls = append(urls, strings.TrimSuffix(p.url, "/readyz"))
@@ -168,8 +168,8 @@ func (s *system) urls() (urls []string) {
 	return urls
 }
 
-// do does something to a process, unless something is done to it already, or it is the
-// last gateway, or the second server of NATS.
+// do injects a fault into a process. It does nothing if a fault is already in progress in
+// that process, in all other gateways, or in another NATS server.
 func (s *system) do(ctx context.Context, kind string, i int, length time.Duration) (isDone bool) {
 	all, most := s.gateways, len(s.gateways)-1
 	if kind == natsKilled {
@@ -199,9 +199,9 @@ func (s *system) do(ctx context.Context, kind string, i int, length time.Duratio
 	return true
 }
 
-// hurt does it, undoes it after a while, and waits until the process can be used.
+// hurt injects a fault, undoes it after length, and waits until the process is ready again.
 func (s *system) hurt(ctx context.Context, kind string, p *process, i int, length time.Duration) {
-	undo := func() { _ = p.start() } // awaitReady sees if it fails
+	undo := func() { _ = p.start() } // awaitReady detects a failure
 	switch kind {
 	case "stopped":
 		p.signal(syscall.SIGSTOP)

@@ -1,19 +1,21 @@
-// Command chaos kills, stops and cuts off the nodes of a cluster of echocast while they
-// speak, and judges by what the replicas heard.
+// Command chaos kills, stops and disconnects the nodes of an echocast cluster while they
+// speak, and checks what the replicas heard.
 //
-// It starts three gateways (echocast-server serve --nats) and three servers of NATS, or
-// with --embedded one gateway that keeps its conversations in files, each a process of
-// its own. Its own process has the replicas, the clients and a stand-in for Tavus:
+// It starts three gateways (echocast-server serve --nats) and three NATS servers, each as a
+// separate process. With --embedded it starts one gateway that keeps its conversations in
+// files. The replicas, the clients and a stand-in for Tavus run in the process of this
+// command:
 //
 //	clients ──HTTP──► gateways ──data channels──► replicas
 //	                     └──proxies──► NATS
 //
-// Each client speaks one utterance after the other in a conversation of its own, asks any
-// gateway, and follows the events. At random moments a random process is killed, or
-// stopped for longer than a lease and continued, or cut off from NATS by its proxy.
+// Each client has one conversation. It speaks one utterance after the other, sends each
+// request to any gateway, and reads the events. At random moments a random process is
+// killed, or stopped for longer than a lease and then continued, or disconnected from NATS
+// by its proxies.
 //
-// The samples say where in which utterance they belong. So what a replica played says
-// what was heard, repeated and left out. The run fails if
+// The samples encode their utterance and position. So the samples that a replica played
+// show what was heard, repeated and left out. The run fails if
 //
 //   - an utterance that was acknowledged has no receipt, or its receipt does not name what
 //     was left out, or names less than was said again,
@@ -24,7 +26,8 @@
 //   - with --strict, a takeover in mid-utterance took longer than a lease and a second, while
 //     no server of NATS was killed.
 //
-// All but the last are counts, so a slow machine does not fail. A seed gives the same faults
-// at the same times. It prints a table, and exits with 1 where it fails; --dir then has, for
+// All criteria but the last are counts, so a slow machine does not fail. The same seed
+// injects the same faults at the same times. The command prints a table, and exits with 1
+// if the run fails. In that case --dir contains a log of each conversation with a failure.
 // each conversation with a fault, what happened in it.
 package main

@@ -14,15 +14,15 @@ import (
 	"echocast/rtc"
 )
 
-// Every frame of four samples says where it belongs: a mark that is nowhere else, the
-// number of the utterance, and the number of the frame in it, in two parts.
+// Each frame has four samples that encode its position: a mark that no other sample has,
+// the number of the utterance, and the number of the frame in the utterance, in two parts.
 const (
 	frameSamples = 4
 	frameMark    = -32768
 	rate         = 24000
 )
 
-// speech is the audio of an utterance, as samples of 16 bits.
+// speech returns the audio of an utterance as 16-bit samples.
 func speech(utterance, frames int) []byte {
 	pcm := make([]byte, 0, frames*frameSamples*2)
 	mark := int16(frameMark)
@@ -34,7 +34,7 @@ func speech(utterance, frames int) []byte {
 	return pcm
 }
 
-// stage is a room with a replica, which says what was heard in it.
+// stage is a room with a replica. It records what was heard.
 type stage struct {
 	listener *rtc.Listener
 	stop     context.CancelFunc
@@ -43,19 +43,19 @@ type stage struct {
 
 	mu         sync.Mutex
 	room       *replica.Room
-	rest       []int16          // samples that are no whole frame yet
+	rest       []int16          // samples of an incomplete frame
 	heard      map[int][]uint16 // how often each frame of an utterance was played
-	played     [2]int           // the last frame that was played: its utterance, and its number
+	played     [2]int           // utterance and number of the last frame that was played
 	speaker    int              // the last connection that has sent audio
-	last       time.Time        // when
-	isSpeaking bool             // the last audio was not the end of an utterance
-	intruders  int              // messages of a connection after those of a later one
+	last       time.Time        // when that was
+	isSpeaking bool             // the last audio did not end an utterance
+	intruders  int              // messages of a connection after a later connection spoke
 	takeovers  []takeover
 	complaints map[replica.Kind]int
 }
 
-// takeover is when audio of another connection came, and when the last of the one
-// before. In mid-utterance a replica waits for it.
+// takeover holds the times of the last audio of one connection and the first audio of the
+// next. If it happens within an utterance, the replica has to wait for that audio.
 type takeover struct {
 	last, first   time.Time
 	isInUtterance bool
@@ -74,7 +74,7 @@ func newStage(ctx context.Context) (*stage, error) {
 
 func (s *stage) close() {
 	s.stop()
-	_ = s.listener.Close() // ends accept
+	_ = s.listener.Close() // this ends accept
 	s.all.Wait()
 }
 
@@ -92,19 +92,19 @@ func (s *stage) accept(ctx context.Context) {
 	}
 }
 
-// session is the room, or a new one if all have left it.
+// session returns the current room, or a new one if everyone has left the current one.
 func (s *stage) session(ctx context.Context) *replica.Room {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.room == nil || s.room.HasEnded() {
 		s.room = replica.NewRoom(&replica.Options{PeerGone: rtc.ErrPeerGone, OnSound: s.hear, OnEvent: s.note})
 		room := s.room
-		s.all.Go(func() { _, _ = room.Run(ctx) }) // what it heard is in hear
+		s.all.Go(func() { _, _ = room.Run(ctx) }) // hear records what it played
 	}
 	return s.room
 }
 
-// tap is a connection of which each message is looked at.
+// tap is a connection whose incoming messages are inspected.
 type tap struct {
 	*rtc.Conn
 	stage  *stage
@@ -119,7 +119,8 @@ func (t *tap) Receive(ctx context.Context) ([]byte, error) {
 	return msg, err
 }
 
-// look notes who speaks. A connection that has spoken may not after a later one.
+// look records which connection speaks. Once a later connection has spoken, an earlier one
+// must not speak any more.
 func (s *stage) look(number int, msg []byte) {
 	var m struct {
 		Type       string `json:"event_type"`
@@ -175,8 +176,8 @@ func (s *stage) hear(_ time.Time, _ int, samples []int16) {
 	s.rest = append([]int16(nil), s.rest...)
 }
 
-// coverage is what was left out and what was heard again of an utterance, in frames. A
-// place where it was continued may cut a frame in two.
+// coverage returns how many frames of an utterance were left out, and how many were heard
+// more than once. At a takeover a frame may be cut in two.
 func (s *stage) coverage(utterance, frames int) (missing, repeated int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

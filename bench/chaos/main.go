@@ -23,8 +23,8 @@ import (
 // apiKey is the key of the stand-in for Tavus.
 const apiKey = "chaos-0123456789abcdef"
 
-// settleTime is how long an utterance, the end of a conversation and the cleaning up after
-// the last fault may take.
+// settleTime is how long, after the last fault, an utterance, the end of a conversation,
+// and the cleanup may take.
 const settleTime = 90 * time.Second
 
 type options struct {
@@ -109,7 +109,7 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 	return errors.Join(failed, r.verdict())
 }
 
-// createAll creates the conversations that speak, a few at a time.
+// createAll creates the conversations in which clients speak, a few at a time.
 func createAll(ctx context.Context, o *options, s *system) (clients []*client, err error) {
 	n := &nodes{urls: s.urls()}
 	n.http.Transport = &http.Transport{MaxIdleConnsPerHost: 2 * o.conversations}
@@ -145,7 +145,7 @@ func createPaid(ctx context.Context, o *options, n *nodes) (paths []string, err 
 	return paths, nil
 }
 
-// forAll does something with all clients, with some at the same time.
+// forAll calls do for all clients, for at most atOnce of them at the same time.
 func forAll(clients []*client, atOnce int, do func(i int, c *client)) {
 	slots := make(chan struct{}, atOnce)
 	var all sync.WaitGroup
@@ -159,7 +159,7 @@ func forAll(clients []*client, atOnce int, do func(i int, c *client)) {
 	all.Wait()
 }
 
-// speakAll lets all clients speak while faults happen.
+// speakAll lets all clients speak while faults are injected.
 func speakAll(ctx context.Context, o *options, s *system, clients []*client) error {
 	following, stopFollowing := context.WithCancel(ctx)
 	speaking, stopSpeaking := context.WithCancel(ctx)
@@ -177,7 +177,7 @@ func speakAll(ctx context.Context, o *options, s *system, clients []*client) err
 	return errors.Join(errs...)
 }
 
-// hurtAll does to the processes what the seed says.
+// hurtAll injects faults into the processes, as the seed determines.
 func hurtAll(ctx context.Context, o *options, s *system) {
 	random := rand.New(rand.NewPCG(o.seed, 0))
 	pause := o.length * killShare / 100 / time.Duration(o.kills)
@@ -205,5 +205,5 @@ func hurtAll(ctx context.Context, o *options, s *system) {
 	s.restarting.Wait()
 }
 
-// killShare is how many of a hundred faults are gateways that are killed.
+// killShare is the percentage of faults that kill a gateway.
 const killShare = 70

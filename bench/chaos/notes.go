@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// notes are what happened in a conversation, or to the processes, and when.
+// notes is a log of what happened in a conversation, or to the processes.
 type notes struct {
 	mu    sync.Mutex
 	lines []string
@@ -32,8 +32,8 @@ func (n *notes) all() []string {
 	return slices.Clone(n.lines)
 }
 
-// explain writes what happened in a conversation that has a fault, and to the processes
-// meanwhile, to a file of the directory of logs.
+// explain writes the log of a conversation with a failure, and what happened to the
+// processes meanwhile, to a file in the log folder.
 func (r *result) explain(c *client) {
 	lines := slices.Concat(c.stage.notes.all(), r.system.notes.all())
 	slices.Sort(lines)

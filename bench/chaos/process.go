@@ -21,16 +21,16 @@ type process struct {
 	args []string
 	env  []string
 	log  *os.File
-	url  string // answers 200 when the process can be used
+	url  string // answers 200 when the process is ready
 
-	restarts int // because it ended of itself
+	restarts int // after it ended without being told to
 
 	mu      sync.Mutex
 	command *exec.Cmd
 	gone    chan struct{} // closed when the command has ended
 }
 
-// maxRestarts is how often a process may end of itself in a run.
+// maxRestarts is how often a process may end without being told to.
 const maxRestarts = 20
 
 func newProcess(dir, name, url string, args ...string) (*process, error) {
@@ -41,7 +41,7 @@ func newProcess(dir, name, url string, args ...string) (*process, error) {
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	command := exec.Command(p.args[0], p.args[1:]...) //nolint:gosec // our own programs
+	command := exec.Command(p.args[0], p.args[1:]...) //nolint:gosec // programs of this repository
 	command.Stdout, command.Stderr, command.Env = p.log, p.log, p.env
 	if err := command.Start(); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (p *process) start() error {
 	gone := make(chan struct{})
 	p.command, p.gone = command, gone
 	go func() {
-		_ = command.Wait() // it is killed
+		_ = command.Wait() // it was killed
 		close(gone)
 	}()
 	return nil
@@ -58,16 +58,16 @@ func (p *process) start() error {
 func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_ = p.command.Process.Signal(s) // it may be dead already
+	_ = p.command.Process.Signal(s) // it may have ended
 }
 
-// kill ends the process at once, and returns when it is gone.
+// kill kills the process, and returns when it has ended.
 func (p *process) kill() {
 	p.signal(syscall.SIGKILL)
 	p.await()
 }
 
-// stop ends the process as an operator does.
+// stop ends the process with SIGTERM, as an operator does.
 func (p *process) stop() {
 	p.signal(syscall.SIGTERM)
 	p.await()
@@ -92,8 +92,8 @@ func (p *process) isGone() bool {
 	}
 }
 
-// awaitReady waits until the process can be used. One that ends is started again, as a
-// supervisor does.
+// awaitReady waits until the process is ready. If the process ends, awaitReady restarts it,
+// as a supervisor does.
 func (p *process) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -103,7 +103,7 @@ func (p *process) awaitReady(ctx context.Context) error {
 			return err
 		}
 		if answer, err := http.DefaultClient.Do(request); err == nil {
-			_ = answer.Body.Close() // nothing is read from it
+			_ = answer.Body.Close() // only the status counts
 			if answer.StatusCode == http.StatusOK {
 				return nil
 			}
@@ -124,8 +124,8 @@ func (p *process) awaitReady(ctx context.Context) error {
 	}
 }
 
-// freeAddress is an address on this machine that nobody uses now. It is needed again
-// whenever its process is started again.
+// freeAddress returns an address on this machine that is not in use now. It will be used
+// again whenever its process is restarted.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -8,15 +8,15 @@ import (
 	"sync"
 )
 
-// proxy passes connections on to an address. While it is cut nothing passes, in either
-// direction, as where a cable is pulled; what was sent meanwhile passes later.
+// proxy forwards connections to an address. While it is cut, nothing passes in either
+// direction, as if a cable were unplugged. What was sent meanwhile passes later.
 type proxy struct {
 	listener net.Listener
 	to       string
 	all      sync.WaitGroup
 
 	mu    sync.Mutex
-	open  *sync.Cond // signalled when it is no longer cut
+	open  *sync.Cond // signalled when the cut ends
 	isCut bool
 	conns map[net.Conn]bool
 }
@@ -43,10 +43,10 @@ func (p *proxy) cut(isCut bool) {
 
 func (p *proxy) close() {
 	p.cut(false)
-	_ = p.listener.Close() // ends accept
+	_ = p.listener.Close() // this ends accept
 	p.mu.Lock()
 	for c := range p.conns {
-		_ = c.Close() // ends pass
+		_ = c.Close() // this ends pass
 	}
 	p.mu.Unlock()
 	p.all.Wait()
@@ -83,14 +83,14 @@ func (p *proxy) serve(from net.Conn) {
 	p.mu.Unlock()
 }
 
-// pass copies until one end is closed, and closes both.
+// pass copies until one end closes, and then closes both ends.
 func (p *proxy) pass(to, from net.Conn) {
 	defer to.Close()
 	defer from.Close()
-	_, _ = io.Copy(writer{p, to}, from) // the ends see what went wrong
+	_, _ = io.Copy(writer{p, to}, from) // the two ends notice errors
 }
 
-// writer writes when the proxy is not cut.
+// writer blocks writes while the proxy is cut.
 type writer struct {
 	proxy *proxy
 	io.Writer

@@ -16,16 +16,16 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-// result is what came of a run.
+// result is the result of a run.
 type result struct {
 	options *options
 	system  *system
 	clients []*client
-	open    int // conversations that cost money and were not ended
+	open    int // conversations that cost money and are still open
 	counts
 }
 
-// endAll ends all conversations, and counts those that are left open.
+// endAll ends all conversations, and counts those that stay open.
 func (r *result) endAll(paid []string, service *tavustest.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), settleTime)
 	defer cancel()
@@ -39,10 +39,10 @@ func (r *result) endAll(paid []string, service *tavustest.Server) error {
 	return errors.Join(errs...)
 }
 
-// counts are what was heard of all utterances, and what the nodes say of them.
+// counts compares what was heard of all utterances with what the nodes report about them.
 type counts struct{ acknowledged, whole, named, unnamed, lost, intruders, missing, again int }
 
-// count counts them.
+// count computes the counts.
 func (r *result) count() (n counts) {
 	for _, c := range r.clients {
 		c.mu.Lock()
@@ -74,10 +74,11 @@ func (r *result) count() (n counts) {
 	return n
 }
 
-// takeovers are how long replicas waited in mid-utterance, from a fault of a gateway to the
-// first message of the next one. Where a second fault came before that, it is not counted;
-// where a server of NATS was killed meanwhile, it counts as another kind. One gateway alone
-// has to be started again first.
+// takeovers returns, by kind, how long replicas waited within an utterance, from a
+// gateway's fault to the first message of the next gateway. It omits takeovers with a
+// second fault before that message. If a NATS server was killed meanwhile, the takeover
+// counts as a separate kind. With one embedded gateway the wait begins when that gateway is
+// restarted.
 func (r *result) takeovers() map[string][]time.Duration {
 	all := map[string][]time.Duration{}
 	for _, c := range r.clients {
@@ -90,9 +91,9 @@ func (r *result) takeovers() map[string][]time.Duration {
 			from := f.at
 			switch {
 			case r.options.embedded:
-				from = f.at.Add(f.length) // nobody else can continue before it is started again
+				from = f.at.Add(f.length) // no other node can continue
 			case f.kind == "ended":
-				from = t.last // it speaks on
+				from = t.last // it continues to speak after SIGTERM
 			}
 			all[r.kindOf(f, t)] = append(all[r.kindOf(f, t)], t.first.Sub(from))
 		}
@@ -101,12 +102,13 @@ func (r *result) takeovers() map[string][]time.Duration {
 	return all
 }
 
-// speaksOn is for how long a gateway may be heard after a fault.
+// speaksOn is how long a gateway may still be heard after a fault, by kind of fault.
 var speaksOn = map[string]time.Duration{
 	"killed": time.Second / 2, "stopped": time.Second / 2, "cut off": lease + time.Second/2, "ended": drain + time.Second,
 }
 
-// cause is the one fault between the last message of a node and the first of the next.
+// cause returns the fault between the last message of one node and the first message of the
+// next. ok is false unless there is exactly one.
 func (r *result) cause(t takeover) (cause fault, ok bool) {
 	for _, f := range r.system.faults {
 		if f.kind == natsKilled || f.at.Before(t.last.Add(-speaksOn[f.kind])) || f.at.After(t.first) {
@@ -120,14 +122,14 @@ func (r *result) cause(t takeover) (cause fault, ok bool) {
 	return cause, ok
 }
 
-// How long NATS may take to choose other leaders, and what such a takeover is called.
+// The time that NATS may take to elect new leaders, and the names of takeovers meanwhile.
 const (
 	election   = 5 * time.Second
 	alsoNATS   = ", NATS too"
 	natsKilled = "NATS killed"
 )
 
-// kindOf is the kind of a takeover.
+// kindOf returns the kind of a takeover.
 func (r *result) kindOf(f fault, t takeover) string {
 	for _, other := range r.system.faults {
 		if other.kind == natsKilled && other.at.After(f.at.Add(-election)) && other.at.Before(t.first) {
@@ -176,10 +178,10 @@ func (r *result) print(out io.Writer) {
 		r.open, r.denied(), r.system.crashes())
 }
 
-// denied is how often a node said that there is no such conversation or utterance.
+// denied returns how often a node answered that a conversation or utterance does not exist.
 func (r *result) denied() int { return int(r.clients[0].nodes.denied.Load()) }
 
-// at is the duration that so many of a hundred do not exceed.
+// at returns the duration that this percentage of all does not exceed.
 func at(all []time.Duration, percent int) string {
 	if len(all) == 0 {
 		return "–"

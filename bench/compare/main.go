@@ -1,11 +1,11 @@
-// Command compare compares two outputs of the benchmarks, and fails where a
-// stage takes longer, or allocates more, than it did.
+// Command compare compares two outputs of the benchmarks. It fails if a stage takes longer,
+// or allocates more, than before.
 //
 //	go run ./bench/compare -bound 1.2 before.txt after.txt
 //
-// The fastest run of each stage counts, because other work of the machine only slows it
-// down. Both outputs must be measured alternately on one machine, so that their ratio
-// is meaningful.
+// Of each stage the fastest run counts, because other work on the machine only slows it
+// down. Both outputs must be measured alternately on one machine, so that their ratio is
+// meaningful.
 package main
 
 import (
@@ -48,14 +48,14 @@ func run(names []string, bound float64, out io.Writer) error {
 	return compare(sides[0], sides[1], bound, out)
 }
 
-// stage is the best of all runs of one benchmark.
+// stage is the best of all runs of one stage.
 type stage struct {
 	name        string
 	nanoseconds float64
 	allocations float64
 }
 
-// parse reads the lines of benchmarks, in the order of their first.
+// parse reads the lines of benchmarks. It keeps the order of their first lines.
 func parse(r io.Reader) (stages []stage, err error) {
 	at := make(map[string]int)
 	lines := bufio.NewScanner(r)
@@ -91,8 +91,8 @@ func parse(r io.Reader) (stages []stage, err error) {
 	return stages, lines.Err()
 }
 
-// compare prints the stages that both have, and returns how many became worse. It
-// ignores stages that only one of them has.
+// compare prints the stages that are in both outputs, and returns an error if some became
+// worse. It ignores stages that are in only one output.
 func compare(before, after []stage, bound float64, out io.Writer) error {
 	were := make(map[string]stage)
 	for _, s := range before {
@@ -127,6 +127,6 @@ func compare(before, after []stage, bound float64, out io.Writer) error {
 	return nil
 }
 
-// allocationsAllowed returns the limit of allocations: with a tolerance if goroutines
-// make the number vary, and without one for stages with few.
+// allocationsAllowed returns the limit of allocations. Stages with many allocations have a
+// tolerance, since goroutines make the number vary. Stages with few have none.
 func allocationsAllowed(was float64) float64 { return was + math.Floor(was/20) }

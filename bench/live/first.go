@@ -19,8 +19,8 @@ import (
 	"echocast/internal/pcm"
 )
 
-// The source of a live input writes firstSeconds of speech, tick by tick where it
-// writes at the speed of speech. The program is given readyAfter to start and wait.
+// The source of a live input writes firstSeconds of speech. In real time it writes a tick
+// at a time. The program gets readyAfter to start and wait for input.
 const (
 	firstSeconds = 3
 	firstTick    = 20 * time.Millisecond
@@ -34,11 +34,11 @@ type firstInput struct {
 	data      []byte
 }
 
-// firstMessages are the delays of the first message of echocast encode, from the
-// beginning of the sound.
+// firstMessages are the delays of the first message of echocast encode, from the beginning
+// of the sound.
 type firstMessages struct {
-	paced  times // written at the speed of speech
-	atOnce times // written as fast as it is taken
+	paced  times // input written in real time
+	atOnce times // input written as fast as it is read
 }
 
 // measureFirst runs the program on each input for a number of rounds, alternating
@@ -67,7 +67,7 @@ func measureFirst(ctx context.Context, program string, inputs []firstInput, roun
 	return results, nil
 }
 
-// firstMessage runs the program on an input by a pipe that stays open.
+// firstMessage runs the program on an input from a pipe that stays open.
 func firstMessage(ctx context.Context, program string, input firstInput, paced bool) (time.Duration, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
@@ -95,7 +95,7 @@ func firstMessage(ctx context.Context, program string, input firstInput, paced b
 	_, err = bufio.NewReader(out).ReadBytes('\n')
 	took := time.Since(start)
 	cancel()
-	_ = cmd.Wait() // it was stopped
+	_ = cmd.Wait() // it was killed
 	<-written
 	if err != nil {
 		return 0, errors.Join(err, errors.New(complaint.String()))
@@ -103,11 +103,11 @@ func firstMessage(ctx context.Context, program string, input firstInput, paced b
 	return took, nil
 }
 
-// writeLive writes data until the reader closes: at once, or in real time, tick by
-// tick.
+// writeLive writes data until the reader closes. It writes all at once or, if paced, in
+// real time, a tick at a time.
 func writeLive(to io.Writer, data []byte, start time.Time, paced bool) {
 	if !paced {
-		_, _ = to.Write(data) // the reader has gone
+		_, _ = to.Write(data) // the reader has closed the pipe
 		return
 	}
 	const ticks = int(firstSeconds * time.Second / firstTick)
@@ -119,7 +119,7 @@ func writeLive(to io.Writer, data []byte, start time.Time, paced bool) {
 	}
 }
 
-// firstInputs returns the same speech in five formats. ffmpeg makes three of them.
+// firstInputs returns the same speech in five formats. Three of them are made with ffmpeg.
 func firstInputs() ([]firstInput, error) {
 	speech, err := speechSamples()
 	if err != nil {

@@ -14,18 +14,18 @@ import (
 	"echocast/rtc"
 )
 
-// between is the time from one interrupt to the next: with a hundred channels
-// each has three seconds to fill its lead again.
+// between is the time from one interrupt to the next. With a hundred channels, each has
+// three seconds to refill its lead.
 const between = 30 * time.Millisecond
 
-// interruptTimes are sorted times.
+// interruptTimes are sorted durations.
 type interruptTimes struct {
 	accepted times // from a call of Interrupt until the data channel accepted its message
 	answered times // from when the replica sends its event until Interrupt returns
 }
 
-// measureBeside measures interrupts while other conversations of this process speak, to a
-// process that the program runs.
+// measureBeside measures interrupts while other conversations of this process speak. A
+// separate process, which the program starts, receives those.
 func measureBeside(ctx context.Context, program string, others, connections, interrupts int) (interruptTimes, error) {
 	if others == 0 {
 		return measureInterrupts(ctx, connections, interrupts)
@@ -50,11 +50,11 @@ func measureBeside(ctx context.Context, program string, others, connections, int
 	return took, err
 }
 
-// connectTime is the time in which a conversation connects, and begins to speak.
+// connectTime is the assumed time until a conversation is connected and begins to speak.
 const connectTime = 20 * time.Millisecond
 
-// measureInterrupts speaks on many data channels at the same time, and interrupts one
-// after the other.
+// measureInterrupts speaks on many data channels at the same time, and interrupts one after
+// the other.
 func measureInterrupts(ctx context.Context, connections, interrupts int) (took interruptTimes, err error) {
 	speech, err := speechSamples()
 	if err != nil {
@@ -83,10 +83,9 @@ func measureInterrupts(ctx context.Context, connections, interrupts int) (took i
 	return interruptEach(ctx, channels, interrupts)
 }
 
-// interruptEach interrupts one channel after the other, whenever its lead is
-// full.
+// interruptEach interrupts one channel after the other, each when its lead is full.
 func interruptEach(ctx context.Context, channels []*channel, interrupts int) (took interruptTimes, err error) {
-	time.Sleep(3 * time.Second) // the leads fill
+	time.Sleep(3 * time.Second) // until the leads are full
 	tick := time.NewTicker(between)
 	defer tick.Stop()
 	for turn := 0; len(took.accepted) < interrupts; turn++ {
@@ -110,8 +109,8 @@ func interruptEach(ctx context.Context, channels []*channel, interrupts int) (to
 	return took, nil
 }
 
-// fullLead is the shortest lead that counts as a full lead of a second: up to two
-// chunks of it are being played or sent.
+// fullLead is the shortest lead that counts as a full lead of a second. Up to two chunks of
+// the lead are being played or sent.
 const fullLead = 900 * time.Millisecond
 
 // channel is a session with one replica.
@@ -150,12 +149,12 @@ func (c *channel) observe(m echo.Moment) {
 	if m.Kind == echo.MomentInterrupt {
 		select {
 		case c.accepted <- m.At:
-		default: // at the end
+		default: // at the end of the run
 		}
 	}
 }
 
-// speakOn speaks one utterance after the other, for ever.
+// speakOn speaks one utterance after the other until ctx ends.
 func (c *channel) speakOn(ctx context.Context) {
 	for ctx.Err() == nil {
 		c.loop.left = 3600 * echo.DefaultRate
@@ -167,8 +166,8 @@ func (c *channel) speakOn(ctx context.Context) {
 	}
 }
 
-// interrupt returns how long an interrupt took to be accepted, and the replica's event to
-// be read.
+// interrupt returns how long it took until an interrupt was accepted, and until the
+// replica's event was read.
 func (c *channel) interrupt(ctx context.Context) (accepted, answered time.Duration, err error) {
 	start := time.Now()
 	err = c.session.Interrupt(ctx, nil)
@@ -213,7 +212,7 @@ func (c *channel) answer(ctx context.Context) {
 			over[current] = true
 			select {
 			case c.answered <- time.Now():
-			default: // at the end
+			default: // at the end of the run
 			}
 			_ = c.replica.Send(ctx,
 				fmt.Appendf(nil, `{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":"pal",`+

@@ -16,20 +16,20 @@ import (
 	"echocast/rtc"
 )
 
-// block is how much audio a live source writes at a time: little, so that the arrival
+// block is how much audio a live source writes at a time. It is short, so that the arrival
 // time of a sample is precise.
 const block = 2 * time.Millisecond
 
-// latencies are the delays of chunks of live inputs, from writing the sample that
-// releases a chunk to a pipe: the first one after it, which shows that the chunk is not
-// the last.
+// latencies are the delays of chunks of live inputs. A delay begins when the sample that
+// releases a chunk is written to a pipe: the first sample after the chunk, which shows that
+// the chunk is not the last.
 type latencies struct {
-	read     times // until the session had it: decoded, mixed and resampled
+	read     times // until the session had read it: decoded, mixed and resampled
 	accepted times // until the data channel had accepted the chunk
 }
 
-// measureLive speaks many live inputs of this rate at the same time, each from its own
-// pipe and on its own data channel.
+// measureLive speaks many live inputs with this rate at the same time. Each has a separate
+// pipe and data channel.
 func measureLive(ctx context.Context, inputs, rate int, method audio.Method, seconds float64) (*latencies, error) {
 	speech, err := speechSamples()
 	if err != nil {
@@ -71,7 +71,7 @@ func measureLive(ctx context.Context, inputs, rate int, method audio.Method, sec
 	return result, nil
 }
 
-// connect makes a data channel, and returns both its ends.
+// connect makes a data channel and returns both of its ends.
 func connect(ctx context.Context, listener *rtc.Listener) (sender, replica *rtc.Conn, err error) {
 	var dialled sync.WaitGroup
 	var failed error
@@ -81,7 +81,7 @@ func connect(ctx context.Context, listener *rtc.Listener) (sender, replica *rtc.
 	return sender, replica, errors.Join(err, failed)
 }
 
-// drain reads messages until the other end has closed.
+// drain reads messages until the other end closes.
 func drain(ctx context.Context, conn *rtc.Conn) {
 	for {
 		if _, err := conn.Receive(ctx); err != nil {
@@ -103,11 +103,11 @@ type liveLine struct {
 	written  []time.Time // of every block
 	came     []arrival   // what the session read
 	read     times
-	accepted times // but for the last chunk, which the end of the input releases
+	accepted times // without the last chunk, which the end of the input releases
 	err      error
 }
 
-// arrival is the time at which the session had a number of samples.
+// arrival is a time, and the number of samples that the session had read by then.
 type arrival struct {
 	at      time.Time
 	samples int64
@@ -145,7 +145,7 @@ func (l *liveLine) run(ctx context.Context, sender *rtc.Conn) error {
 
 func (l *liveLine) blockSamples() int { return l.rate * int(block.Milliseconds()) / 1000 }
 
-// write writes the blocks at the times at which a microphone would have them.
+// write writes each block at the time at which a microphone would deliver it.
 func (l *liveLine) write(to io.WriteCloser) {
 	defer to.Close()
 	samples := l.blockSamples()
@@ -177,7 +177,7 @@ func (l *liveLine) observe(m echo.Moment) {
 	}
 }
 
-// note counts a chunk. The line is locked.
+// note records a chunk. The caller holds the line's lock.
 func (l *liveLine) note(m echo.Moment) {
 	end := m.Position + int64(m.Samples)
 	for len(l.came) > 1 && l.came[0].samples <= end {

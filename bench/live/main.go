@@ -1,13 +1,12 @@
-// Command live measures delays in real time: the lateness of chunks when one process
-// paces many utterances, the delay of interrupts during many utterances, the delay of
-// live sound, and the delay of the first message of a live input through the whole
-// program.
+// Command live measures delays in real time: how late chunks are when one process paces
+// many utterances, the delay of interrupts during many utterances, the delay of live sound,
+// and the delay of the first message of a live input through the whole program.
 //
 //	go run ./bench/live                            # all of it, four minutes
 //	go run ./bench/live -utterances 100 -seconds 5 -interrupts 0 -inputs 0 -first 0
 //
-// It prints four tables and fails if a message was wrong. The last one needs ffmpeg,
-// which makes some of the inputs, and the program (-program).
+// It prints four tables and fails if a message was wrong. The last table needs the program
+// (-program) and ffmpeg, which makes some of the inputs.
 package main
 
 import (
@@ -64,8 +63,8 @@ func run(utterances int, seconds float64) error {
 	return nil
 }
 
-// besideOthers is how many channels are interrupted while others speak: few, so that what is
-// seen is what others cost.
+// besideOthers is how many channels are interrupted while others speak. It is small, so
+// that the result shows the cost of the others.
 const besideOthers = 20
 
 func runInterrupts(program string, connections, interrupts, others int) error {
@@ -120,14 +119,14 @@ func runLive(inputs int) error {
 // times are durations with percentiles.
 type times []time.Duration
 
-// at returns a quantile. The times must be sorted.
+// at returns the quantile for a share from 0 to 1. The times must be sorted.
 func (t times) at(share float64) time.Duration {
 	return t[min(int(share*float64(len(t))), len(t)-1)]
 }
 
 func (t times) sort() { slices.Sort(t) }
 
-// String returns the median, the 99th percentile and the largest, as cells of a table.
+// String returns the median, the 99th percentile and the maximum, as cells of a table.
 func (t times) String() string {
 	return fmt.Sprintf("%s | %s | %s", short(t.at(0.5)), short(t.at(0.99)), short(t.at(1)))
 }

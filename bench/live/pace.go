@@ -19,14 +19,14 @@ import (
 
 // paceFigures are the results of pacing many utterances.
 type paceFigures struct {
-	late   times         // from due to accepted, sorted
-	drift  time.Duration // how much later the last tenth was than the first, on average
+	late   times         // from due time to acceptance, sorted
+	drift  time.Duration // average lateness of the last tenth minus that of the first
 	stalls int
-	cpu    float64 // processor time for each second
+	cpu    float64 // seconds of processor time per second
 }
 
-// measurePace speaks many utterances in real time, each with its own audio, into
-// connections that only check and count.
+// measurePace speaks many utterances with different audio in real time, into connections
+// that only check and count.
 func measurePace(ctx context.Context, utterances int, seconds float64) (*paceFigures, error) {
 	speech, err := speechSamples()
 	if err != nil {
@@ -66,13 +66,13 @@ func mean(late times) (sum time.Duration) {
 	return sum / time.Duration(max(len(late), 1))
 }
 
-// speaker is one utterance.
+// speaker speaks one utterance.
 type speaker struct {
 	loop loopedSpeech
 	conn countingConn
 	late times
 	due  time.Time
-	anew int // times a chunk was not due one chunk after the one before it
+	anew int // how often a chunk was not due one chunk after the previous one
 	err  error
 }
 
@@ -99,7 +99,7 @@ func (s *speaker) observe(m echo.Moment) {
 	s.due = m.Due
 }
 
-// loopedSpeech repeats speech for ever, from an offset.
+// loopedSpeech repeats speech endlessly, from an offset.
 type loopedSpeech struct {
 	speech []float32
 	at     int
@@ -163,7 +163,7 @@ func (c *countingConn) verdict() error {
 	return nil
 }
 
-// speechSamples decodes a recording of speech at the rate of the wire.
+// speechSamples decodes a recording of speech at echo.DefaultRate.
 func speechSamples() ([]float32, error) {
 	file, err := os.Open("testdata/speech.wav")
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // longestChunk bounds the memory of a case.
 const longestChunk = 10 * time.Second
 
-// The default cases: each length at the rate of the wire, and the usual rates of speech
-// at the default length.
+// The default cases: each length at the default rate, and the usual rates of speech at the
+// default length.
 var (
 	defaultChunks = []string{"20ms", "50ms", "100ms"}
 	defaultRates  = []int{8000, 16000, 22050, 44100, 48000}
@@ -64,10 +64,10 @@ func parseChunks(lengths []string) (chunks []time.Duration, err error) {
 	return chunks, nil
 }
 
-// Auto asks for the largest number of conversations that the machine holds.
+// Auto asks for the largest number of conversations that the machine can handle.
 const Auto = "auto"
 
-// Counts parses numbers of conversations, such as "1,10,50"; none for Auto.
+// Counts parses numbers of conversations, such as "1,10,50". For Auto it returns none.
 func Counts(text string) (counts []int, err error) {
 	if text == Auto {
 		return nil, nil

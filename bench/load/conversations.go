@@ -17,15 +17,15 @@ import (
 	"echocast/rtc"
 )
 
-// MaxConversations is the largest number of conversations that can be measured.
+// MaxConversations is the largest number of conversations that Bench measures.
 const MaxConversations = 2000
 
-// MaxLateness is how late 99 of 100 messages may be in a good result.
+// MaxLateness is how late 99 % of the messages may be at most in a good result.
 const MaxLateness = 5 * time.Millisecond
 
 const (
-	connectAtOnce = 8               // connections that are made at the same time
-	startWithin   = 2 * time.Second // all begin in this time, as conversations do not begin together
+	connectAtOnce = 8               // connections made at the same time
+	startWithin   = 2 * time.Second // all begin within this time, at staggered times
 )
 
 // Result is the result for a number of conversations at the same time.
@@ -33,7 +33,7 @@ type Result struct {
 	Streams          int     `json:"all"`
 	Seconds          float64 `json:"seconds"`
 	Messages         int     `json:"messages"`
-	LateP50          float64 `json:"late_p50_seconds"` // from due to accepted
+	LateP50          float64 `json:"late_p50_seconds"` // from due time to acceptance
 	LateP99          float64 `json:"late_p99_seconds"`
 	LateMost         float64 `json:"late_most_seconds"`
 	Underruns        int     `json:"underruns"`
@@ -41,22 +41,23 @@ type Result struct {
 	SendCPU          float64 `json:"send_cpu"` // cores
 	ReceiveCPU       float64 `json:"receive_cpu"`
 	SendMemory       int64   `json:"send_bytes_per_stream"`
-	Good             bool    `json:"good"` // all arrived, without an underrun, within MaxLateness
+	Good             bool    `json:"good"` // all arrived within MaxLateness, without an underrun
 	ReceivedTogether bool    `json:"together,omitempty"`
 }
 
-// The first of several searches begins with firstGuess, each other one with what the
-// one before has found. One noisy moment ends a search too early; five tell how much.
+// The first search begins with firstGuess, each further search with the result of the
+// previous one. One noisy moment can end a search too early. Five searches show how much
+// the results vary.
 const (
 	firstGuess = 50
 	searches   = 5
 )
 
-// Most is the most conversations that were good, in several searches.
+// Most is the largest number of conversations with a good result, over several searches.
 type Most struct{ Median, Least, Greatest int }
 
-// FindMost searches several times for the most conversations that are good. It
-// stops at the first error.
+// FindMost searches several times for the largest number of conversations with a good
+// result. It stops at the first error.
 func FindMost(isGood func(n int) (bool, error)) (Most, error) {
 	var found []int
 	for guess := firstGuess; len(found) < searches; {
@@ -71,7 +72,8 @@ func FindMost(isGood func(n int) (bool, error)) (Most, error) {
 	return Most{found[len(found)/2], found[0], found[len(found)-1]}, nil
 }
 
-// search finds by bisection the most conversations that are good, to a twentieth.
+// search finds, by bisection, the largest number of conversations with a good result, to
+// within 5 %.
 func search(guess int, isGood func(n int) (bool, error)) (int, error) {
 	low, high := 0, MaxConversations+1
 	for next := guess; ; {
@@ -94,9 +96,9 @@ func search(guess int, isGood func(n int) (bool, error)) (int, error) {
 	}
 }
 
-// RunAll measures so many conversations at a time, one number after the other, and passes
-// each result to report, until that fails. Without numbers it finds the most that are good,
-// in several searches, and returns it.
+// RunAll measures each of these numbers of conversations, and passes each result to report,
+// until that fails. Without numbers it finds the largest number with a good result, in
+// several searches, and returns it.
 func (b *Bench) RunAll(ctx context.Context, counts []int, report func(Result) error) (most Most, err error) {
 	run := func(n int) (bool, error) {
 		result, err := b.Run(ctx, n)
@@ -116,18 +118,18 @@ func (b *Bench) RunAll(ctx context.Context, counts []int, report func(Result) er
 	return Most{}, nil
 }
 
-// Bench measures conversations, each over a peer connection of its own on this
-// machine, which speak 20 messages a second with the usual lead.
+// Bench measures conversations on this machine. Each has a separate peer connection, and
+// sends 20 messages a second with the usual lead.
 type Bench struct {
 	Seconds float64 // of speech, in each conversation
-	// Program is the program and its arguments that run Receive, so that what each
-	// side costs is seen; empty: this process receives.
+	// Program is the program and its arguments that run Receive, so that the cost of each
+	// side is measured separately. If it is empty, this process receives.
 	Program []string
 
 	memoryBefore int64 // bytes of the process, before any conversation
 }
 
-// conversation speaks, and counts what it sends.
+// conversation speaks, and counts what it has sent.
 type conversation struct {
 	conn  *rtc.Conn
 	tally tally
@@ -145,8 +147,8 @@ func (c *conversation) Send(ctx context.Context, msg []byte) error {
 
 func (c *conversation) Receive(ctx context.Context) ([]byte, error) { return c.conn.Receive(ctx) }
 
-// WarmUp connects once, so that what the first connection of a process costs is
-// not counted for the conversations that Run measures.
+// WarmUp connects once. So the cost of the first connection of a process does not count for
+// the conversations that Run measures.
 func (b *Bench) WarmUp(ctx context.Context) error {
 	to, err := b.startReceiver()
 	if err != nil {
@@ -163,7 +165,7 @@ func (b *Bench) WarmUp(ctx context.Context) error {
 
 // Run measures n conversations at the same time.
 func (b *Bench) Run(ctx context.Context, n int) (Result, error) {
-	defer debug.FreeOSMemory() // or the next run would find memory that this one got
+	defer debug.FreeOSMemory() // or the next run would reuse this memory
 	to, err := b.startReceiver()
 	if err != nil {
 		return Result{}, err
@@ -206,7 +208,7 @@ func connectAll(ctx context.Context, url string, n int) ([]*conversation, error)
 	return all, err
 }
 
-// connect connects and waits until the other end is there.
+// connect connects, and waits until the other end is ready.
 func connect(ctx context.Context, url string) *conversation {
 	conn, err := rtc.Dial(ctx, url, nil)
 	if err == nil {
@@ -215,7 +217,7 @@ func connect(ctx context.Context, url string) *conversation {
 	return &conversation{conn: conn, err: err}
 }
 
-// closeAll closes the connections and returns errors that occurred while they spoke.
+// closeAll closes the connections. It returns the errors that occurred while they spoke.
 func closeAll(all []*conversation) error {
 	var group sync.WaitGroup
 	var err error
@@ -223,7 +225,7 @@ func closeAll(all []*conversation) error {
 		if c == nil || c.conn == nil {
 			continue
 		}
-		group.Go(func() { _ = c.conn.Close() }) // the other end shows what was lost
+		group.Go(func() { _ = c.conn.Close() }) // the other end reports what was lost
 		err = cmp.Or(err, c.err)
 	}
 	group.Wait()
@@ -272,7 +274,7 @@ func (c *conversation) observe(m echo.Moment) {
 	}
 }
 
-// passage is the beginning of an endless tone.
+// passage is a part of an endless tone.
 type passage struct {
 	tone
 	left int
@@ -313,7 +315,7 @@ func (r *Result) judge(all []*conversation, arrived arrivals) {
 	r.LateP50, r.LateP99, r.LateMost = at(0.5), at(0.99), at(1)
 	r.ReceiveCPU = arrived.Used.Processor / r.Seconds
 	if r.ReceivedTogether {
-		r.ReceiveCPU = 0 // it is in SendCPU
+		r.ReceiveCPU = 0 // included in SendCPU
 	}
 	r.Good = r.Wrong == 0 && r.Underruns == 0 && r.LateP99 <= MaxLateness.Seconds()
 }
@@ -321,5 +323,5 @@ func (r *Result) judge(all []*conversation, arrived arrivals) {
 // processUsage is the resource usage of this process.
 type processUsage struct {
 	Processor float64 `json:"processor_seconds"` // user and system time
-	Memory    int64   `json:"memory"`            // bytes that are in memory now
+	Memory    int64   `json:"memory"`            // resident bytes
 }

@@ -1,5 +1,5 @@
-// Package load measures the capacity of this machine: how fast it builds messages, and
-// how many conversations it holds at the same time.
+// Package load measures the capacity of this machine: how fast it builds messages, and how
+// many conversations it handles at the same time.
 package load
 
 import (
@@ -22,35 +22,35 @@ type Case struct {
 	Chunk time.Duration
 }
 
-// samples returns the length of a chunk in samples at the rate of the wire.
+// samples returns the length of a chunk in samples at echo.DefaultRate.
 func (c Case) samples() int { return int(c.Chunk * echo.DefaultRate / time.Second) }
 
 // CaseResult is the speed of one case.
 type CaseResult struct {
-	Rate         int     `json:"rate"` // Hz, of the samples that go in
+	Rate         int     `json:"rate"` // Hz, of the input samples
 	Resampled    bool    `json:"resampled"`
 	ChunkSeconds float64 `json:"chunk_seconds"`
 	MessageBytes int     `json:"message_bytes"`
 	Messages     int64   `json:"messages"`
-	Seconds      float64 `json:"seconds"` // it took
+	Seconds      float64 `json:"seconds"` // duration of the measurement
 
 	MessagesPerSecond     float64 `json:"messages_per_second"`
-	MegabytesPerSecond    float64 `json:"megabytes_per_second"` // of float32 samples that go in
+	MegabytesPerSecond    float64 `json:"megabytes_per_second"` // of float32 input samples
 	TimesRealTime         float64 `json:"times_real_time"`
 	NanosecondsPerMessage float64 `json:"nanoseconds_per_message"`
 	AllocationsPerMessage float64 `json:"allocations_per_message"`
 }
 
-// Measure builds messages, on one core, for at least this long, or until ctx ends.
+// Measure builds messages on one core for at least this time, or until ctx ends.
 func (c Case) Measure(ctx context.Context, atLeast time.Duration) (CaseResult, error) {
 	build, err := newBuilder(c)
 	if err != nil {
 		return CaseResult{}, err
 	}
 	defer build.source.Close()
-	// Three seconds of audio between two looks at the clock.
+	// Check the clock only after every three seconds of audio.
 	batch := max(1, int64(3*time.Second/c.Chunk))
-	if err := build.messages(batch); err != nil { // buffers grow to their size
+	if err := build.messages(batch); err != nil { // lets buffers grow to their size
 		return CaseResult{}, err
 	}
 	var before, after runtime.MemStats
@@ -68,9 +68,9 @@ func (c Case) Measure(ctx context.Context, atLeast time.Duration) (CaseResult, e
 	return c.result(messages, took, len(build.message), after.Mallocs-before.Mallocs), nil
 }
 
-// MeasureAll measures one case after the other, each for at least so long, and passes each
-// result to report, until that fails or ctx ends: then it returns what was measured so far,
-// and the error or the cause.
+// MeasureAll measures one case after the other, each for at least this time. It passes each
+// result to report. If report fails or ctx ends, it returns the results so far, and the
+// error or the cause.
 func MeasureAll(ctx context.Context, cases []Case, atLeast time.Duration, progress *terminal.Progress,
 	report func(CaseResult) error) (results []CaseResult, err error) {
 	defer progress.Clear()
@@ -148,8 +148,8 @@ type tone struct {
 	next int
 }
 
-// toneSamples are 8 MB, more than a second-level cache holds. Some are beyond
-// full scale.
+// toneSamples are 8 MB, more than a second-level cache holds. Some samples are beyond full
+// scale.
 var toneSamples = sync.OnceValue(func() []float32 {
 	pcm := make([]float32, 2<<20)
 	for i := range pcm {

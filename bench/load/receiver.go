@@ -18,15 +18,15 @@ import (
 	"echocast/rtc"
 )
 
-// tally summarises the messages of a conversation at one end.
+// tally summarises the messages of a conversation on one side.
 type tally struct {
 	ID        string `json:"id"` // inference id
 	Messages  int    `json:"messages"`
 	Done      int    `json:"done"`      // messages marked as the last
-	Sum       uint32 `json:"sum"`       // of all bytes, in their order
+	Sum       uint32 `json:"sum"`       // checksum of all bytes, in order
 	Underruns int    `json:"underruns"` // how often playback ran out of audio
 
-	played time.Time // when all received audio has been played
+	played time.Time // when all received audio will have been played
 }
 
 var sumTable = crc32.MakeTable(crc32.Castagnoli)
@@ -86,14 +86,14 @@ func listen() (*receiver, error) {
 	return r, nil
 }
 
-// welcome tells a conversation that its connection was accepted.
+// welcome is the message that tells a conversation that its connection was accepted.
 var welcome = []byte("{}")
 
-// receive ends when the conversation has closed its connection or is lost: it counts
-// all messages, however late they are read.
+// receive reads until the conversation closes its connection or the connection is lost. It
+// counts all messages, however late they are read.
 func (r *receiver) receive(conn *rtc.Conn) {
 	ctx := context.Background()
-	_ = conn.Send(ctx, welcome) // where it fails nothing is received either
+	_ = conn.Send(ctx, welcome) // if it fails, no message arrives either
 	var t tally
 	for {
 		msg, err := conn.Receive(ctx)
@@ -117,7 +117,7 @@ func inferenceID(msg []byte) string {
 			InferenceID string `json:"inference_id"`
 		}
 	}
-	_ = json.Unmarshal(msg, &m) // what is no message has no id
+	_ = json.Unmarshal(msg, &m) // an invalid message has no id
 	return m.Properties.InferenceID
 }
 
@@ -130,8 +130,8 @@ func (r *receiver) end() arrivals {
 	return arrivals{Streams: r.tallies, Used: usage()}
 }
 
-// Receive runs the receiving side in another process: it prints its address to out and,
-// when in ends, what it has received.
+// Receive runs the receiving side in another process. It prints its address to out. When in
+// ends, it prints what it has received.
 func Receive(in io.Reader, out io.Writer) error {
 	r, err := listen()
 	if err != nil {

@@ -15,19 +15,19 @@ import (
 
 // TableStyle is the style of a table.
 type TableStyle struct {
-	bar      int // columns of the bars; 0: none
+	bar      int // columns for the bars; 0: no bars
 	hasColor bool
 }
 
 // Widths of a table on a terminal.
 const (
-	tableColumns = 69 // of the figures
+	tableColumns = 69 // columns of the figures
 	longestBar   = 32
 	shortestBar  = 4
 )
 
-// StyleOf returns the style of a table on stdout. On a terminal bars fill the line, in
-// colour unless NO_COLOR is set (https://no-color.org); elsewhere there are none.
+// StyleOf returns the style of a table on stdout. On a terminal, bars fill the line, in
+// colour unless NO_COLOR is set (https://no-color.org). Elsewhere there are no bars.
 func StyleOf(stdout io.Writer) TableStyle {
 	if !terminal.Is(stdout) || os.Getenv("TERM") == "dumb" {
 		return TableStyle{}
@@ -43,8 +43,8 @@ func StyleOf(stdout io.Writer) TableStyle {
 	return TableStyle{bar: bar, hasColor: os.Getenv("NO_COLOR") == ""}
 }
 
-// Table returns the results for people, one case per line. The longest bar marks the
-// fastest.
+// Table returns the results as text for people, one case per line. The fastest case has the
+// longest bar.
 func Table(results []CaseResult, look TableStyle) string {
 	most := 0.0
 	for _, r := range results {
@@ -62,7 +62,7 @@ func Table(results []CaseResult, look TableStyle) string {
 	return text.String()
 }
 
-// barOf returns a bar of this fraction of the longest, in eighths of a column.
+// barOf returns a bar for a fraction of the longest bar, in eighths of a column.
 func (l TableStyle) barOf(part float64) string {
 	if l.bar == 0 {
 		return ""
@@ -70,7 +70,7 @@ func (l TableStyle) barOf(part float64) string {
 	eighths := int(math.Round(part * float64(8*l.bar)))
 	bar := strings.Repeat("█", eighths/8)
 	if rest := eighths % 8; rest > 0 {
-		bar += string(rune('█' + 8 - rest)) // the blocks after it are narrower by an eighth each
+		bar += string(rune('█' + 8 - rest)) // each following block is an eighth narrower
 	}
 	if l.hasColor {
 		bar = "\x1b[36m" + bar + "\x1b[0m"

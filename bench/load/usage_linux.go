@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// usage asks the system.
+// usage returns the resource usage of this process so far.
 func usage() (use processUsage) {
 	var times syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &times) == nil {

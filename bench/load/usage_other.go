@@ -2,5 +2,5 @@
 
 package load
 
-// usage is not known here.
+// usage returns zero: the usage is not known on this system.
 func usage() processUsage { return processUsage{} }

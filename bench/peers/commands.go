@@ -22,15 +22,15 @@ type command struct {
 	name string
 	// line is the shell command that reads the file and writes to stdout.
 	line func(file string) string
-	// audio is the number of bytes of samples in what it writes.
+	// audio returns the number of bytes of samples in the command's output.
 	audio func(output []byte) (int, error)
 }
 
 //go:embed json_messages.py
 var pythonMessages []byte
 
-// findCommands lists the commands with installed programs. The others are compared with the
-// first.
+// findCommands returns the commands whose programs are installed. The first command is the
+// one that the others are compared with.
 func findCommands(ctx context.Context, echocast, dir string) ([]command, error) {
 	if _, err := os.Stat(echocast); err != nil {
 		return nil, fmt.Errorf("%w; make build first", err)
@@ -73,8 +73,8 @@ func piped(decode func(file string) string, into string) func(file string) strin
 	return func(file string) string { return decode(file) + " | " + into }
 }
 
-// findPython returns the Python command that turns samples into messages; empty without
-// Python. It names the interpreter itself, because a wrapper would add its own startup
+// findPython returns the Python command that converts samples to messages, or "" without
+// Python. The command names the interpreter directly, because a wrapper would add startup
 // time.
 func findPython(ctx context.Context, dir string) (string, error) {
 	executable, err := exec.CommandContext(ctx, "python3", "-c", "import sys; print(sys.executable)").Output()
@@ -94,7 +94,7 @@ func quote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// checkCommands runs every command once on the clip, and fails if one does not deliver
+// checkCommands runs every command once on the clip. It fails if a command does not output
 // the audio.
 func checkCommands(ctx context.Context, commands []command, clip input) error {
 	for _, c := range commands {
@@ -118,8 +118,8 @@ func base64Audio(output []byte) (int, error) {
 	return len(audio), err
 }
 
-// messagesAudio returns the total length of the chunks, and checks that only the last
-// one is marked as the last.
+// messagesAudio returns the total length of the chunks in bytes. It checks that only the
+// last message is marked as the last.
 func messagesAudio(output []byte) (int, error) {
 	total := 0
 	lines := bytes.Split(bytes.TrimSuffix(output, []byte("\n")), []byte("\n"))

@@ -14,13 +14,12 @@ type input struct {
 	name    string
 	path    string
 	seconds float64
-	// repeats is how often a command runs in one round: short runs need more
-	// repetitions.
+	// repeats is how often a command runs in one round. Short inputs need more repetitions.
 	repeats int
 }
 
-// makeInputs repeats the speech until each file is as long as it should be. The
-// second channel of the stereo files is 11 ms late, so that the two differ.
+// makeInputs repeats the speech until each file has its intended length. In stereo files
+// the second channel is delayed by 11 ms, so that the channels differ.
 func makeInputs(ctx context.Context, dir, speech string, hours float64) ([]input, error) {
 	long := hours * 3600
 	path := func(name string) string { return filepath.Join(dir, name) }
@@ -34,7 +33,7 @@ func makeInputs(ctx context.Context, dir, speech string, hours float64) ([]input
 	for _, commands := range []string{
 		wav("44100-stereo.wav", 44100, "remix 1 1 delay 0 0.011", long),
 		wav("24000-mono.wav", 24000, "", long),
-		// Both cores encode.
+		// The two encoders run at the same time, on both cores.
 		mp3("24000-mono.wav", "24000-mono.mp3", "--cbr -m m -b 64") + " & " +
 			mp3("44100-stereo.wav", "44100-stereo.mp3", "--cbr -m j -b 128") + " && wait $!",
 		mp3("44100-stereo.wav", "44100-mono.mp3", "--cbr -a -m m -b 96 --resample 44.1") + " & " +

@@ -1,18 +1,19 @@
 //go:build linux
 
-// Command peers compares the whole tool with shell pipelines that do the same:
-// audio files to 24 kHz mono, in base64 or in JSON messages, to /dev/null.
+// Command peers compares the whole tool with shell pipelines that do the same work: they
+// convert audio files to 24 kHz mono, in base64 or in JSON messages, and write to
+// /dev/null.
 //
 //	go run ./bench/peers -echocast bin/echocast
 //
-// The commands run alternately in an order that is shuffled every round, so that other
-// work of the machine affects all of them, and the least of the rounds counts. It
-// prints one table in Markdown.
+// The commands run alternately, in an order that is shuffled in every round. So other work
+// on the machine affects all of them. The minimum of all rounds counts. The result is one
+// table in Markdown.
 //
-// CPU time is user and system time of a whole pipeline. Peak memory is that of
-// its largest process, as wait4(2) reports it. Linux hands a parent's peak on to
-// its children, so this program stays small, and says what it adds: the peak of
-// a command that does nothing.
+// CPU time is the user and system time of a whole pipeline. Peak memory is that of its
+// largest process, as wait4(2) reports it. On Linux a child process inherits its parent's
+// peak. So this program stays small, and prints how much it adds: the peak of a command
+// that does nothing.
 package main
 
 import (
@@ -82,7 +83,7 @@ func run(ctx context.Context, s settings) error {
 	return err
 }
 
-// prepare makes the inputs in dir and tries the commands.
+// prepare creates the inputs in dir and checks the commands.
 func prepare(ctx context.Context, s settings, dir string) ([]*measured, error) {
 	echocast, err := filepath.Abs(s.echocast)
 	if err != nil {

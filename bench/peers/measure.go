@@ -17,17 +17,17 @@ import (
 type usage struct {
 	cpu  time.Duration // user and system time of all its processes
 	wall time.Duration
-	peak int64 // bytes in memory of its largest process
+	peak int64 // bytes; peak of its largest process
 }
 
-// least returns the smaller times, because other work of the machine only adds to them,
-// and the larger peak.
+// least returns the smaller times, because other work on the machine only adds to them, and
+// the larger peak.
 func (u usage) least(v usage) usage {
 	return usage{min(u.cpu, v.cpu), min(u.wall, v.wall), max(u.peak, v.peak)}
 }
 
-// measure runs a shell command with its output to /dev/null. Where ctx ends, all
-// its processes do.
+// measure runs a shell command with its output to /dev/null. If ctx ends, all processes of
+// the command end.
 func measure(ctx context.Context, line string) (usage, error) {
 	cmd := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", line)
 	var complaint bytes.Buffer
@@ -47,7 +47,7 @@ func measure(ctx context.Context, line string) (usage, error) {
 	return usage{state.UserTime() + state.SystemTime(), wall, peak}, nil
 }
 
-// measured is a command on an input with its least usage in each round.
+// measured is a command on an input, with its minimum usage in each round.
 type measured struct {
 	input   input
 	command command
@@ -63,7 +63,8 @@ func (m *measured) least() usage {
 	return all
 }
 
-// ratios returns the ratio to a base of all rounds, and the least and the greatest of one.
+// ratios returns the ratio to a base over all rounds, and the smallest and largest ratio of
+// a single round.
 func (m *measured) ratios(base *measured, of func(usage) time.Duration) (all, least, greatest float64) {
 	least = math.Inf(1)
 	for i, u := range m.rounds {
@@ -82,8 +83,7 @@ func allCases(inputs []input, commands []command) (all []*measured) {
 	return all
 }
 
-// runRound runs every case once, or as often as its input asks for, in a new
-// order.
+// runRound runs every case once, or as often as its input requires, in a new order.
 func runRound(ctx context.Context, cases []*measured, round int) error {
 	var turns []*measured
 	for _, c := range cases {

@@ -9,7 +9,7 @@ import (
 )
 
 // table returns the result in Markdown. Ratios are relative to the first command on the
-// same input: less is better.
+// same input. Smaller is better.
 func table(cases []*measured, rounds int, hours float64, floor usage) string {
 	var b strings.Builder
 	b.WriteString("| input | command | CPU | wall | CPU ratio | wall ratio | peak memory |\n")
@@ -32,7 +32,7 @@ func table(cases []*measured, rounds int, hours float64, floor usage) string {
 	return b.String()
 }
 
-// ratio formats a ratio with the least and the greatest of the rounds, if these differ.
+// ratio formats a ratio, with the smallest and largest of the rounds if they differ.
 func ratio(all, least, greatest float64) string {
 	if fmt.Sprintf("%.2f", least) == fmt.Sprintf("%.2f", greatest) {
 		return fmt.Sprintf("%.2f", all)

@@ -31,7 +31,7 @@ func machine(load string) string {
 	for _, p := range programs {
 		output, err := exec.Command(p.command[0], p.command[1:]...).Output()
 		if err != nil {
-			continue // it took no part
+			continue // it was not measured
 		}
 		versions = append(versions, p.name+" "+version(string(output)))
 	}
@@ -39,7 +39,7 @@ func machine(load string) string {
 	return b.String()
 }
 
-// version is the first word of the first line that looks like one.
+// version returns the first word of the first line that looks like a version.
 func version(output string) string {
 	line, _, _ := strings.Cut(output, "\n")
 	for word := range strings.FieldsSeq(line) {

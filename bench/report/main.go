@@ -1,6 +1,6 @@
-// Command report writes the results of the benchmarks and the peers into the README,
-// between its two markers, with the machine and the versions of all programs. It keeps
-// sections that were not measured.
+// Command report writes the results of the benchmarks and of peers into the README, between
+// its two markers, with the machine and the versions of all programs. It keeps the sections
+// that were not measured again.
 //
 //	go test -run '^$' -bench . -count 3 ./bench > stages.txt
 //	go run ./bench/peers > peers.md
@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// The markers stand on lines of their own. What is between them is sections.
+// The markers are lines of their own. The sections are between them.
 const (
 	beginMark   = "<!-- bench: begin -->\n"
 	endMark     = "<!-- bench: end -->\n"
@@ -71,7 +71,7 @@ func run(stagesFile, peersFile, manyFile, moreFile, load, readmeFile string) err
 	return os.WriteFile(readmeFile, []byte(changed), 0o644)
 }
 
-// read returns what is in a file, nothing of none.
+// read returns the contents of a file, or "" if name is empty.
 func read(name string) (string, error) {
 	if name == "" {
 		return "", nil
@@ -80,7 +80,7 @@ func read(name string) (string, error) {
 	return string(text), err
 }
 
-// section is a part of the results: a title and what was measured, where and when.
+// section is a part of the results: a title, and what was measured, where and when.
 type section struct{ title, body string }
 
 // sections cuts a text at its titles.
@@ -93,8 +93,8 @@ func sections(text string) (all []section) {
 	return all
 }
 
-// update replaces the sections between the markers that stand in text too, which were
-// measured on this machine, marks what has moved, and appends new ones.
+// update replaces those sections between the markers that are also in text, which was
+// measured on this machine. It marks figures that have moved, and appends new sections.
 func update(readme, text, machine string) (string, error) {
 	before, rest, found := strings.Cut(readme, beginMark)
 	old, after, ended := strings.Cut(rest, endMark)

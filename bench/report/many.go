@@ -36,8 +36,8 @@ var manyColumns = []struct {
 	{"kB/stream", "%.0f", func(c conversations) float64 { return c.SendMemory / 1000 }},
 }
 
-// manyTable has a row for each number of conversations, with the median of its rounds and,
-// in parentheses, the least and the greatest.
+// manyTable returns a table with a row for each number of conversations. It shows the
+// median of the rounds and, in parentheses, the minimum and maximum.
 func manyTable(lines string) (string, error) {
 	rounds := map[int][]conversations{}
 	var counts []int
@@ -74,7 +74,7 @@ func manyTable(lines string) (string, error) {
 	return b.String(), nil
 }
 
-// spread formats the median, and the least and the greatest if they read differently.
+// spread formats the median, and the minimum and maximum if they look different.
 func spread(format string, values []float64) string {
 	slices.Sort(values)
 	text := func(v float64) string { return fmt.Sprintf(format, v) }

@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// movedBy is how many times as large or as small a figure must be to be marked as one that
-// has moved: by more than a third.
+// movedBy is the factor by which a figure must grow or shrink to be marked as moved: more
+// than a third.
 const movedBy = 1 + 1.0/3
 
-// units are the units of the figures that are compared; times are compared in nanoseconds.
+// units are the units of the compared figures. Times are compared in nanoseconds.
 var units = map[string]float64{
 	"": 1, "ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9, "MB": 1, "×": 1, "%": 1,
 }
 
 var number = regexp.MustCompile(`^(\d+(?:\.\d+)?) ?(ns|µs|ms|s|MB|×|%|)(?:$| \(|, was )`)
 
-// figure returns the number that a cell of a table begins with.
+// figure returns the number at the beginning of a table cell.
 func figure(cell string) (value float64, isFigure bool) {
 	match := number.FindStringSubmatch(cell)
 	if match == nil {
@@ -27,13 +27,14 @@ func figure(cell string) (value float64, isFigure bool) {
 	return value * units[match[2]], err == nil
 }
 
-// eachRow calls visit for each row of the tables of a section, and returns the section with
-// the cells that visit returns. The name of a row is its cells in columns that are not aligned
-// to the right, and the first one; if that is empty, that of the row above.
+// eachRow calls visit for each row of the tables of a section. It returns the section with
+// the cells that visit returns. The name of a row consists of its first cell and of its
+// cells in columns that are not right-aligned. If the first cell is empty, that of the row
+// above counts.
 func eachRow(body string, visit func(name string, cells []string) []string) string {
 	var b strings.Builder
 	first, isTable := "", false
-	var marks []string // of the columns, such as ---:
+	var marks []string // alignment of each column, such as ---:
 	for line := range strings.Lines(body) {
 		text := strings.TrimSuffix(line, "\n")
 		inside, isRow := strings.CutPrefix(text, "| ")
@@ -61,8 +62,8 @@ func eachRow(body string, visit func(name string, cells []string) []string) stri
 	return b.String()
 }
 
-// markMoved marks the figures of a section that are more than a third larger or smaller than
-// before with what they were.
+// markMoved marks the figures of a section that are more than a third larger or smaller
+// than before. The mark shows the previous figure.
 func markMoved(before, now string) string {
 	old := map[string][]string{}
 	eachRow(before, func(name string, cells []string) []string {
@@ -72,7 +73,7 @@ func markMoved(before, now string) string {
 	return eachRow(now, func(name string, cells []string) []string {
 		was := old[name]
 		if len(was) != len(cells) {
-			return cells // other columns
+			return cells // the columns differ
 		}
 		for i, cell := range cells[1:] {
 			a, hadFigure := figure(was[i+1])

@@ -13,12 +13,12 @@ import (
 type result struct {
 	stage, name, form string // such as "Encode", "50ms", "naive"
 	nanoseconds       float64
-	slowest           float64            // nanoseconds, of all its runs
+	slowest           float64            // nanoseconds, of the slowest run
 	metrics           map[string]float64 // by unit, such as "MB/s"
 }
 
-// parse reads the output of go test -bench. Of the runs of one benchmark the
-// fastest counts.
+// parse reads the output of go test -bench. Of several runs of one benchmark it keeps the
+// fastest.
 func parse(output string) ([]*result, error) {
 	var all []*result
 	known := map[string]*result{}
@@ -75,8 +75,8 @@ func parseLine(fields []string) (*result, error) {
 	return r, nil
 }
 
-// order is the order of the stages: as the samples go, then the whole way. A
-// stage that is not known comes last.
+// order is the order of the stages: as the samples pass them, then all stages together.
+// Unknown stages come last.
 var order = []string{"Decode", "Resample", "Chunk", "Encode", "ChunkEncode", "Pace", "File"}
 
 func rank(stage string) int {
@@ -86,7 +86,8 @@ func rank(stage string) int {
 	return len(order)
 }
 
-// table has a row for each of our results, with the other forms as ratios.
+// table returns a table with a row for each result of echocast. The other implementations
+// are shown as ratios.
 func table(all []*result) string {
 	other := map[string]*result{}
 	for _, r := range all {
@@ -115,7 +116,7 @@ func table(all []*result) string {
 	return b.String()
 }
 
-// whole is a metric without its decimals; empty where there is none.
+// whole returns a metric without decimals, or "" if there is none.
 func (r *result) whole(unit string) string {
 	value, ok := r.metrics[unit]
 	if !ok {
@@ -124,7 +125,7 @@ func (r *result) whole(unit string) string {
 	return strconv.FormatFloat(value, 'f', 0, 64)
 }
 
-// times is how many times as long as r the other form takes.
+// times returns how many times longer than r the other implementation takes.
 func (r *result) times(other *result) string {
 	if other == nil {
 		return ""

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// gateway is the program, in a process of its own.
+// gateway is the program, running as a separate process.
 type gateway struct {
 	program *exec.Cmd
 	url     string
@@ -26,10 +26,10 @@ var listens = regexp.MustCompile(`http://[^/]+`)
 
 // start starts the program, and returns when it listens.
 func start(program string, conversations int) (*gateway, error) {
-	// One may still be ending while the next one begins.
+	// A conversation may still be ending while the next one begins.
 	slots := strconv.Itoa(2 * conversations)
 	g := &gateway{client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: conversations}}}
-	// A machine that does other work takes conversations too.
+	// A busy machine must accept conversations too.
 	g.program = exec.Command(program, "serve", "--rehearse", "--listen", "127.0.0.1:0", "--max-conversations", slots,
 		"--max-lateness", "1h")
 	stderr, err := g.program.StderrPipe()
@@ -48,7 +48,7 @@ func start(program string, conversations int) (*gateway, error) {
 	return g, nil
 }
 
-// stop tells the program to end, and waits for it.
+// stop tells the program to end, and waits until it has ended.
 func (g *gateway) stop() {
 	_ = g.program.Process.Signal(syscall.SIGTERM) // it may have ended
 	if err := g.program.Wait(); err != nil {
@@ -56,7 +56,7 @@ func (g *gateway) stop() {
 	}
 }
 
-// figures are what /metrics says.
+// figures are values from /metrics.
 type figures struct{ created, utterances, rss, heap, goroutines, files float64 }
 
 func (g *gateway) figures() (f figures, err error) {
@@ -95,7 +95,7 @@ func (f *figures) print(after time.Duration) {
 }
 
 // rest waits until the gateway has closed what the clients have left, and returns its
-// figures then.
+// figures at that time.
 func (g *gateway) rest(before figures) (f figures) {
 	for begin := time.Now(); time.Since(begin) < restTime; time.Sleep(time.Second) {
 		g.client.CloseIdleConnections()

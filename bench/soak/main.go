@@ -1,12 +1,13 @@
-// Command soak lets a gateway hold conversations for a long time, and shows whether it
-// grows.
+// Command soak runs conversations on a gateway for a long time, and shows whether its use
+// of memory and other resources grows.
 //
 //	make build && go run ./bench/soak -for 1h
 //
-// It starts the program, speaks in conversations with stand-in replicas in real time,
-// by WebSockets and by uploads, interrupts some, ends them and begins others. Each minute
-// it prints what /metrics says. It fails where an utterance was not heard as it was sent,
-// or where the gateway has more goroutines or open files at the end than at the beginning.
+// It starts the program, and speaks in conversations with stand-in replicas in real time,
+// over WebSockets and by uploads. It interrupts some conversations, ends them and begins
+// others. Each minute it prints figures from /metrics. It fails if an utterance was not
+// heard as it was sent, or if the gateway has more goroutines or open files at the end than
+// at the beginning.
 package main
 
 import (
@@ -70,7 +71,7 @@ func run(ctx context.Context, program string, conversations int, length, every t
 	return nil
 }
 
-// talk holds the conversations, and prints how the gateway is, until ctx ends.
+// talk runs the conversations, and prints the state of the gateway, until ctx ends.
 func talk(ctx context.Context, g *gateway, told *tally, conversations int, every time.Duration, begin time.Time) {
 	var talkers sync.WaitGroup
 	for i := range conversations {
@@ -95,7 +96,7 @@ func talk(ctx context.Context, g *gateway, told *tally, conversations int, every
 	talkers.Wait()
 }
 
-// tally counts how utterances have ended.
+// tally counts utterances by how they ended.
 type tally struct {
 	mu                        sync.Mutex
 	whole, interrupted, wrong int
@@ -111,11 +112,11 @@ func (t *tally) failed(err error) {
 	}
 }
 
-// count counts the receipt of an utterance of so many samples.
+// count counts the receipt of an utterance with this number of samples.
 func (t *tally) count(r *receipt, samples int, mayBeInterrupted bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// One that is interrupted before anything was sent is failed.
+	// An utterance that is interrupted before anything was sent counts as failed.
 	isInterrupted := r.Outcome == "interrupted" || r.Outcome == "failed" && r.Error == "interrupted" && r.Samples == 0
 	switch {
 	case r.Outcome == "finished" && r.Samples == samples && r.HeardSamples == samples:

@@ -14,18 +14,18 @@ import (
 	"github.com/coder/websocket"
 )
 
-// What is spoken: samples of 16 bits at 24 kHz, in frames, half a second ahead.
+// The audio: 16-bit samples at 24 kHz, in frames, sent half a second ahead of real time.
 const (
 	rate          = 24000
 	frameTime     = 100 * time.Millisecond
 	frameSamples  = rate / 10
 	ahead         = 500 * time.Millisecond
-	perTalk       = 5                // utterances of a conversation
-	longest       = 60               // frames of an utterance
-	answerTimeout = 30 * time.Second // for what the gateway says
+	perTalk       = 5                // utterances per conversation
+	longest       = 60               // maximum number of frames of an utterance
+	answerTimeout = 30 * time.Second // for an answer of the gateway
 )
 
-// receipt is what counts of a receipt.
+// receipt has the fields of a receipt that are checked.
 type receipt struct {
 	Outcome      string `json:"outcome"`
 	Error        string `json:"error"`
@@ -34,13 +34,13 @@ type receipt struct {
 	Underruns    int    `json:"underruns"`
 }
 
-// spoken is the receipt of one utterance.
+// spoken holds the receipt of one utterance.
 type spoken struct {
 	Utterance string  `json:"utterance"`
 	Receipt   receipt `json:"receipt"`
 }
 
-// talker speaks in one conversation after the other.
+// talker speaks in one conversation after another.
 type talker struct {
 	gateway  *gateway
 	reported *tally
@@ -48,8 +48,8 @@ type talker struct {
 	talks    int
 }
 
-// converse holds one conversation to its end, whatever ctx says, so that all that was
-// begun is counted.
+// converse holds one conversation to its end, even if ctx ends, so that every utterance
+// that was begun is counted.
 func (t *talker) converse(ctx context.Context) error {
 	t.talks++
 	random := rand.New(rand.NewPCG(uint64(t.seed), uint64(t.talks))) //nolint:gosec // audio, not secrets
@@ -76,7 +76,7 @@ func (t *talker) converse(ctx context.Context) error {
 			err = t.stream(ended, conn, frames, random.IntN(4) == 0)
 		}
 	}
-	_ = conn.CloseNow() // all was read
+	_ = conn.CloseNow() // everything was read
 	var ending struct{}
 	if failed := t.ask(ended, http.MethodDelete, url, nil, &ending); err == nil {
 		err = failed
@@ -105,7 +105,7 @@ func (t *talker) ask(ctx context.Context, method, url string, body io.Reader, in
 	return json.Unmarshal(text, into)
 }
 
-// upload speaks so many frames by a request.
+// upload speaks this number of frames by an upload.
 func (t *talker) upload(ctx context.Context, url string, frames int) error {
 	var s spoken
 	samples := bytes.NewReader(make([]byte, 2*frames*frameSamples))
@@ -116,8 +116,8 @@ func (t *talker) upload(ctx context.Context, url string, frames int) error {
 	return nil
 }
 
-// stream speaks so many frames by a WebSocket, in real time, and interrupts them in their
-// middle if that is asked for.
+// stream speaks this number of frames over a WebSocket, in real time. If isInterrupted is
+// set, it interrupts them halfway.
 func (t *talker) stream(ctx context.Context, conn *websocket.Conn, frames int, isInterrupted bool) error {
 	frame, begin := make([]byte, 2*frameSamples), time.Now()
 	last, order := frames, `{"type":"end"}`
@@ -140,8 +140,9 @@ func (t *talker) stream(ctx context.Context, conn *websocket.Conn, frames int, i
 	return err
 }
 
-// receipt reads until the utterance that was begun last is over, and its interrupt, if there
-// was one: what begins before that could be interrupted too.
+// receipt reads until the latest utterance has ended. If it was interrupted, receipt also
+// waits for the end of the interrupt, because an utterance that begins earlier could be
+// interrupted too.
 func (t *talker) receipt(ctx context.Context, conn *websocket.Conn, isInterrupted bool) (receipt, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()

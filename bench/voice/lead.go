@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Estimate is an estimate of the lead for at most one underrun in a thousand
-// utterances.
+// Estimate is an estimate of the lead with which at most one utterance in a thousand has an
+// underrun.
 type Estimate struct {
 	Seconds float64 `json:"seconds"`
 	// Low and High bound 90 % of the estimates of resampled runs.
@@ -23,8 +23,9 @@ type Estimate struct {
 // rareProbability is the allowed fraction of utterances with an underrun.
 const rareProbability = 0.001
 
-// The tail that is fitted: a tenth of the runs, at least 10 and at most 150 of them. With few
-// of them the shape of the tail is mostly supposed: shapeRuns more of an exponential one.
+// The tail that is fitted: a tenth of the runs, at least 10 and at most 150. If there are
+// few, the shape of the tail is mostly assumed, as if shapeRuns more runs had an
+// exponential tail.
 const (
 	tailShare = 0.1
 	tailLeast = 10
@@ -32,14 +33,15 @@ const (
 	shapeRuns = 100
 )
 
-// resamples is how often the runs are drawn again for the bounds.
+// resamples is how often the runs are resampled for the bounds.
 const resamples = 400
 
-// EstimateLead estimates, from the leads that runs needed, the one that all but one in a
-// thousand need. The highest tenth of them is fitted with a generalised Pareto distribution,
-// by probability-weighted moments (Hosking and Wallis, 1987), whose shape is drawn towards an
-// exponential tail as far as there are few. The bounds are a bootstrap: they say how much the
-// estimate depends on chance, not what a voice does that no run has shown.
+// EstimateLead estimates, from the leads that runs needed, the lead that is enough for all
+// but one run in a thousand. It fits a generalised Pareto distribution to the highest tenth
+// of the leads, by probability-weighted moments (Hosking and Wallis, 1987). The fewer runs
+// there are, the closer the shape is drawn to an exponential tail. The bounds come from a
+// bootstrap. They show how much the estimate depends on chance, but not behaviour of a
+// voice that occurred in no run.
 func EstimateLead(leads []float64) *Estimate {
 	if len(leads) == 0 {
 		return nil
@@ -62,13 +64,14 @@ func EstimateLead(leads []float64) *Estimate {
 	return e
 }
 
-// tailOf is how many of n runs are the tail.
+// tailOf returns how many of n runs belong to the tail.
 func tailOf(n int) int {
 	share := int(math.Ceil(tailShare * float64(n)))
 	return min(max(min(share, tailMost), tailLeast), max(n-1, 0))
 }
 
-// tailQuantile is the lead that one in a thousand exceeds, of sorted ones.
+// tailQuantile returns the lead that one in a thousand exceeds. sorted holds the leads in
+// order.
 func tailQuantile(sorted []float64) float64 {
 	n := len(sorted)
 	k := tailOf(n)
@@ -87,7 +90,8 @@ func tailQuantile(sorted []float64) float64 {
 	return threshold + scale/shape*(math.Pow(beyond, shape)-1)
 }
 
-// fitTail fits a generalised Pareto distribution to what sorted values have above a threshold.
+// fitTail fits a generalised Pareto distribution to the excesses of sorted values over a
+// threshold.
 func fitTail(tail []float64, threshold float64) (shape, scale float64) {
 	k := float64(len(tail))
 	var mean, weighted float64 // the moments: of x, and of x·(1-F)
@@ -103,7 +107,7 @@ func fitTail(tail []float64, threshold float64) (shape, scale float64) {
 	return shape, mean * (1 - shape)
 }
 
-// quantile interpolates between sorted values.
+// quantile returns the quantile for p from 0 to 1, by interpolation between sorted values.
 func quantile(sorted []float64, p float64) float64 {
 	at := p * float64(len(sorted)-1)
 	i := min(int(at), len(sorted)-1)

@@ -14,17 +14,17 @@ import (
 // Summary summarises many utterances of a voice. Times are in seconds.
 type Summary struct {
 	Runs             int       `json:"runs"`
-	Failed           int       `json:"failed"` // of these
+	Failed           int       `json:"failed"` // of those
 	Audio            float64   `json:"audio_seconds"`
 	FirstAudioMedian float64   `json:"first_audio_median_seconds"`
 	FirstAudioMost   float64   `json:"first_audio_max_seconds"`
-	FactorMedian     float64   `json:"factor_median"` // 0: all came at once
+	FactorMedian     float64   `json:"factor_median"` // 0: all audio arrived at once
 	FactorLeast      float64   `json:"factor_min"`
-	Stalls           int       `json:"stalls"`       // in all
+	Stalls           int       `json:"stalls"`       // in all runs
 	RunsWithStalls   int       `json:"stalled_runs"` //
 	LeadMedian       float64   `json:"lead_median_seconds"`
 	LeadMost         float64   `json:"lead_max_seconds"`
-	Lead             *Estimate `json:"lead,omitempty"` // nil where no run was whole
+	Lead             *Estimate `json:"lead,omitempty"` // nil if no run was complete
 }
 
 // Summarise returns the summary of runs. Failed runs only count as failed.
@@ -61,7 +61,7 @@ func Summarise(runs []Run) *Summary {
 	return s
 }
 
-// Text returns the summary for people, one finding per line.
+// Text returns the summary as text for people, one finding per line.
 func (s *Summary) Text() string {
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
@@ -94,7 +94,7 @@ func (s *Summary) Text() string {
 	return b.String()
 }
 
-// Advice returns the option of send that gives the needed lead.
+// Advice returns the option of echocast send that sets the needed lead.
 func (s *Summary) Advice() string {
 	if s.Lead == nil {
 		return ""

@@ -1,14 +1,14 @@
 // Package voice measures a text-to-speech voice: a command, or another source that streams
-// audio. It reports the delay of the first audio, the speed of the rest, how often a listener
-// would hear a gap, and the lead that prevents gaps.
+// audio. It reports the delay of the first audio, the speed of the rest, how often a
+// listener would hear a gap, and the lead that prevents gaps.
 //
-// The lead that one utterance needs is how long a listener must wait, once the first audio is
-// there, so that every later sample has arrived when it is to be played:
+// The lead that one utterance needs is how long a listener must wait after the first audio
+// has arrived, so that every later sample arrives before it is to be played:
 //
 //	lead = max over all samples of (arrival − arrival of the first − playing time before it)
 //
-// A voice that is always ahead of playback needs none. EstimateLead estimates from many
-// utterances the lead that suffices for all but one in a thousand.
+// A voice that is always ahead of playback needs no lead. From many utterances,
+// EstimateLead estimates the lead that is enough for all but one in a thousand.
 package voice
 
 import (
@@ -33,26 +33,26 @@ type Run struct {
 	// Factor is the speed of the audio after its beginning: 1 is real time. It is 0 if
 	// all arrived at once.
 	Factor  float64 `json:"factor"`
-	Stalls  int     `json:"stalls"` // underruns of a replica that plays immediately
+	Stalls  int     `json:"stalls"` // underruns of a replica that starts to play at once
 	Stalled float64 `json:"stalled_seconds"`
-	Lead    float64 `json:"lead_seconds"` // that it needed
+	Lead    float64 `json:"lead_seconds"` // the lead that it needed
 	Error   string  `json:"error,omitempty"`
 }
 
 // Voice is a voice to measure.
 type Voice struct {
-	// Speak begins an utterance and returns its audio. finish is called when all audio is
-	// read, or with the error that ended reading, and returns why the utterance failed.
+	// Speak begins an utterance and returns its audio. finish is called when all audio has
+	// been read, or with the error that ended reading. It returns why the utterance failed.
 	Speak func(ctx context.Context, number int) (audio io.Reader, finish func(error) error, err error)
-	// Options say how the audio is read; nil: by its content.
+	// Options say how to read the audio. nil means to detect the format from the content.
 	Options *audio.PrepareOptions
-	// Timeout ends an utterance that takes longer.
+	// Timeout is the maximum duration of an utterance.
 	Timeout time.Duration
 }
 
-// Command returns the Voice of a command: args is a shell line, or a program and its
-// arguments. It writes the texts, if any, to standard input, one for each utterance, and
-// then starts again from the first.
+// Command returns the Voice of a command. args is a shell line, or a program and its
+// arguments. For each utterance it writes one of the texts, if there are any, to standard
+// input. After the last text it starts again with the first.
 func Command(args, texts []string) *Voice {
 	return &Voice{Speak: func(ctx context.Context, number int) (io.Reader, func(error) error, error) {
 		command := child.Shell(ctx, args[0])
@@ -77,8 +77,8 @@ func Command(args, texts []string) *Voice {
 	}}
 }
 
-// MeasureAll runs n utterances, one after the other, and passes each to report, until that
-// fails or ctx ends: then it returns those so far, and the error or the cause.
+// MeasureAll runs n utterances, one after the other, and passes each to report. If report
+// fails or ctx ends, it returns the runs so far, and the error or the cause.
 func (v *Voice) MeasureAll(ctx context.Context, n int, report func(Run) error) (runs []Run, err error) {
 	for number := 1; number <= n; number++ {
 		run, err := v.Measure(ctx, number)
@@ -93,8 +93,8 @@ func (v *Voice) MeasureAll(ctx context.Context, n int, report func(Run) error) (
 	return runs, nil
 }
 
-// Measure runs one utterance. The error is the cause of ctx; what went wrong with the
-// utterance is in the Run.
+// Measure runs one utterance. The error is the cause of ctx. A failure of the utterance is
+// recorded in the Run.
 func (v *Voice) Measure(ctx context.Context, number int) (Run, error) {
 	run := Run{Number: number}
 	within, cancel := ctx, context.CancelFunc(func() {})
@@ -148,16 +148,16 @@ func (v *Voice) measure(ctx context.Context, run *Run) error {
 type arrivals struct {
 	begin  time.Time
 	format audio.Format
-	first  time.Time // when the first samples came
+	first  time.Time // when the first samples arrived
 	last   time.Time
-	frames int64 // that came
-	head   int64 // of these, those that came first
+	frames int64 // number that arrived
+	head   int64 // number that arrived first
 	lead   time.Duration
 
-	replica renderbuffer.Buffer // of a replica that plays as soon as it can
+	replica renderbuffer.Buffer // of a replica that plays as early as it can
 }
 
-// add notes samples that have just come.
+// add records samples that have just arrived.
 func (a *arrivals) add(samples []float32) {
 	now, frames := time.Now(), int64(len(samples)/a.format.Channels)
 	if frames == 0 {
@@ -175,7 +175,7 @@ func (a *arrivals) add(samples []float32) {
 	}
 }
 
-// fill writes what was measured into a run.
+// fill stores the measurements in a run.
 func (a *arrivals) fill(run *Run) {
 	run.Audio = a.format.Duration(a.frames).Seconds()
 	if a.first.IsZero() {

@@ -31,6 +31,7 @@ const (
 
 // window counts requests, so that the service never receives more than
 // tavus.AppMessages in any tavus.AppMessageWindow. The zero window is empty.
+//
 // A request counts until one window after its answer. The service counts from the arrival
 // of the request, which is earlier.
 type window struct {
