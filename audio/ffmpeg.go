@@ -268,7 +268,7 @@ func (d *ffmpeg) refusal() error {
 	said := d.stderr.text()
 	switch {
 	case d.stalled.Load(), d.failed != nil && !errors.Is(d.failed, ErrFormat):
-		return d.failed // the input broke
+		return d.failed // the process stalled, or the input broke
 	case strings.Contains(said, "matches no streams"), strings.Contains(said, "does not contain any stream"):
 		return fmt.Errorf("%w: %s has no audio track", ErrFormat, d.name())
 	case d.found.what == "":
@@ -399,8 +399,8 @@ func (d *ffmpeg) checkLength() error {
 		ErrFormat, length.Minutes(), text.Count(int(given), "byte"))
 }
 
-// wait waits for the process, then for the feeding goroutine, and returns the first error. If
-// the process succeeds, its error message becomes a warning.
+// wait waits for the process, then for the feeding goroutine, and returns why one of them
+// failed. If both succeed, the process's error message becomes a warning.
 func (d *ffmpeg) wait() error {
 	d.finish.Do(func() {
 		exit := d.command.Wait()

@@ -7,7 +7,7 @@ import "math"
 const SilentLoudness = -70.0
 
 // Loudness measures the integrated loudness of mono speech as ITU-R BS.1770-4 and EBU R128
-// define it. The samples are weighted like the ear does (K-weighting). Their mean square is
+// define it. The samples are weighted as the ear weights them (K). Their mean square is
 // taken over blocks of 400 ms that start every 100 ms. Blocks below -70 LUFS are left out,
 // then blocks more than 10 LU below the mean of the rest. The remaining blocks are averaged:
 //

@@ -6,14 +6,14 @@ import (
 	"fmt"
 )
 
-// An MPEG audio stream is a row of frames, each with a header of its own and
-// nothing in front of the first that says how many there are. The header's 32
-// bits, from the top (ISO/IEC 11172-3, 2.4.1.3):
+// An MPEG audio stream is a sequence of frames. Each has its own header, and nothing before
+// the first frame says how many there are. The 32 bits of a header, from the highest (ISO/IEC
+// 11172-3, 2.4.1.3):
 //
 //	11 sync, all ones
 //	 2 version: 3 MPEG-1, 2 MPEG-2, 0 MPEG-2.5 (half and quarter rates)
 //	 2 layer: 3 layer I, 2 layer II, 1 layer III
-//	 1 protection: 0 when a 16-bit checksum follows
+//	 1 protection: 0 if a 16-bit checksum follows
 //	 4 bit rate, 2 sampling rate: indices into tables
 //	 1 padding: the frame is one slot longer
 //	 1 private
@@ -23,16 +23,17 @@ import (
 
 const (
 	mpegHeaderLength = 4
-	// maxMPEGFrame is the longest frame there is: MPEG-2.5 layer II at
-	// 160 kbit/s and 8000 Hz, padded.
+	// maxMPEGFrame is the length of the longest frame in bytes: MPEG-2.5 layer II at 160
+	// kbit/s and 8000 Hz, padded.
 	maxMPEGFrame = 2881
-	// minMPEGFrame is the shortest: MPEG-2 layer III at 8 kbit/s and 24 kHz.
+	// minMPEGFrame is the length of the shortest frame in bytes: MPEG-2 layer III at 8
+	// kbit/s and 24 kHz.
 	minMPEGFrame = 24
 )
 
-// maxMainDataBegin is the largest value of the field main_data_begin of a layer
-// III frame, of 9 bits or in MPEG-2 of 8: how far before the frame its main data
-// begins.
+// maxMainDataBegin is the largest value of the field main_data_begin of a layer III frame,
+// which has 9 bits, or 8 in MPEG-2. The field says how many bytes before the frame its main
+// data begins.
 const maxMainDataBegin = 511
 
 // mpegVersion is the version field of a frame header.
@@ -54,7 +55,7 @@ func (v mpegVersion) String() string {
 	return "MPEG-2.5"
 }
 
-// mpegHeader is what a frame header says.
+// mpegHeader is a parsed frame header.
 type mpegHeader struct {
 	Version  mpegVersion
 	Layer    int // 1 to 3
@@ -83,17 +84,17 @@ var mpegRates = [4][3]int{
 	mpeg25: {11025, 12000, 8000},
 }
 
-// parseMPEGHeader reads the frame header at the start of b. It is false for
-// anything a decoder cannot use: reserved values, and free format, where the
-// header does not tell the frame's length.
+// parseMPEGHeader parses the frame header at the start of b. It returns false for headers that
+// a decoder cannot use: those with reserved values, and those of free format, in which the
+// header does not state the frame's length.
 func parseMPEGHeader(b []byte) (mpegHeader, bool) {
 	h, ok := parseFreeHeader(b)
 	return h, ok && h.Bitrate > 0
 }
 
-// parseFreeHeader is parseMPEGHeader that reads free format too. The bit rate is
-// the same throughout such a stream, and not told: it takes the header of the
-// next frame to know the length of one.
+// parseFreeHeader is like parseMPEGHeader, but also accepts free format. The bit rate of such
+// a stream is constant, but the header does not state it. The length of a frame is known only
+// once the header of the next frame is found.
 func parseFreeHeader(b []byte) (mpegHeader, bool) {
 	if len(b) < mpegHeaderLength || b[0] != 0xFF || b[1]&0xE0 != 0xE0 {
 		return mpegHeader{}, false
@@ -128,7 +129,7 @@ func bitrateTable(version mpegVersion, layer int) int {
 	return 4
 }
 
-// samples is the number of samples a frame holds for each channel.
+// samples returns the number of samples in a frame for each channel.
 func (h mpegHeader) samples() int {
 	switch {
 	case h.Layer == 1:
@@ -139,8 +140,8 @@ func (h mpegHeader) samples() int {
 	return 1152
 }
 
-// length is the frame's length in bytes, header included: the playing time's
-// share of the bit rate in whole slots (4 bytes in layer I, else 1).
+// length returns the frame's length in bytes, header included: the bit rate times the playing
+// time, in whole slots (4 bytes in layer I, otherwise 1).
 func (h mpegHeader) length() int {
 	slot := 1
 	if h.Layer == 1 {
@@ -164,10 +165,10 @@ func (h mpegHeader) isShort() bool {
 	return h.Layer == 3 && h.length() < least
 }
 
-// format is the format of the decoded samples.
+// format returns the format of the decoded samples.
 func (h mpegHeader) format() Format { return Format{Rate: h.Rate, Channels: h.Channels} }
 
-// codec reads like "MPEG-2 layer III".
+// codec returns text such as "MPEG-2 layer III".
 func (h mpegHeader) codec() string {
 	return fmt.Sprintf("%v layer %s", h.Version, "III"[:h.Layer])
 }
@@ -178,7 +179,7 @@ func (h mpegHeader) isSameStream(other mpegHeader) bool {
 	return h.Version == other.Version && h.Layer == other.Layer && h.format() == other.format() && h.Free == other.Free
 }
 
-// follower reads head as the header of a later frame in the stream of h.
+// follower parses head as the header of a later frame in the stream of h.
 func (h mpegHeader) follower(head []byte) (mpegHeader, bool) {
 	next, ok := parseFreeHeader(head)
 	if next.Bitrate == 0 {
@@ -188,17 +189,16 @@ func (h mpegHeader) follower(head []byte) (mpegHeader, bool) {
 	return next, ok && next.isSameStream(h) && !next.isShort()
 }
 
-// decoderDelay is what a layer III decoder adds in front: 528 samples of its
-// filter bank and one more by the encoders' convention.
+// decoderDelay is how many samples a layer III decoder adds in front: 528 of its filter bank,
+// and one more by the encoders' convention.
 const decoderDelay = 529
 
-// xingTag is what an encoder wrote about the whole stream into a first frame
-// that holds no sound: a Xing tag ("Info" where the bit rate is constant),
-// often with LAME's extension.
+// xingTag is what an encoder wrote about the whole stream into a first frame without sound: a
+// Xing tag ("Info" if the bit rate is constant), often with LAME's extension.
 type xingTag struct {
-	Frames  int64 // frames that follow the tag's own; -1 if not told
-	Delay   int   // samples the encoder put in front; -1 if not told
-	Padding int   // samples the encoder put behind; -1 if not told
+	Frames  int64 // frames after the tag's own; -1 if not stated
+	Delay   int   // samples that the encoder added in front; -1 if not stated
+	Padding int   // samples that the encoder added at the end; -1 if not stated
 }
 
 // Flags of a Xing tag: which fields follow, in this order.
@@ -209,10 +209,9 @@ const (
 	xingQuality             // 4 bytes
 )
 
-// parseXingTag reads the tag in frame, which starts with header h. The tag
-// stands where a layer III frame has its first byte behind the side
-// information, which is all zeros here. LAME's extension follows it: 9 bytes
-// of encoder name, 12 of other facts, then 12 bits of delay and 12 of padding.
+// parseXingTag parses the tag in frame, which starts with header h. The tag begins right after
+// the side information, which is all zeros here. LAME's extension follows the tag: 9 bytes of
+// encoder name, 12 of other facts, then 12 bits of delay and 12 of padding.
 func parseXingTag(h mpegHeader, frame []byte) (xingTag, bool) {
 	at := xingOffset(h)
 	if h.Layer != 3 || len(frame) < at+8 || !allZero(frame[mpegHeaderLength+2:at]) {
@@ -234,7 +233,7 @@ func parseXingTag(h mpegHeader, frame []byte) (xingTag, bool) {
 	return tag, true
 }
 
-// xingOffset is where the tag starts. A checksum does not move it.
+// xingOffset returns the offset of the tag in a frame. A checksum does not move the tag.
 func xingOffset(h mpegHeader) int {
 	switch {
 	case h.Version == mpeg1 && h.Channels == 2:
@@ -245,7 +244,7 @@ func xingOffset(h mpegHeader) int {
 	return mpegHeaderLength + 17
 }
 
-// xingFields is the length of the fields that flags announce.
+// xingFields returns the length in bytes of the fields that flags announce.
 func xingFields(flags uint32) int {
 	length := 0
 	for i, size := range [...]int{4, 4, 100, 4} {
@@ -256,8 +255,8 @@ func xingFields(flags uint32) int {
 	return length
 }
 
-// skip is the number of samples a channel to leave out in front. Where the
-// tag does not tell the encoder's delay, nothing is left out.
+// skip returns the number of samples of each channel to leave out in front. If the tag does not
+// state the encoder's delay, that is 0.
 func (t xingTag) skip() int64 {
 	if t.Delay < 0 {
 		return 0
@@ -265,10 +264,10 @@ func (t xingTag) skip() int64 {
 	return int64(t.Delay + decoderDelay)
 }
 
-// duration is the number of frames of sound (samples a channel) the tag
-// claims, or -1; a tag that counts no frames at all was never filled in. The
-// decoder's delay shifts the sound into the padding, so less padding than that
-// costs the end of the sound.
+// duration returns the number of frames of sound (samples of each channel) that the tag states,
+// or -1 if it states none. A tag that counts no frames at all was never filled in. The
+// decoder's delay shifts the sound into the padding, so if the padding is shorter than the
+// delay, the end of the sound is lost.
 func (t xingTag) duration(h mpegHeader) int64 {
 	total := t.Frames * int64(h.samples())
 	switch {
@@ -282,24 +281,24 @@ func (t xingTag) duration(h mpegHeader) int64 {
 
 func allZero(b []byte) bool { return len(bytes.Trim(b, "\x00")) == 0 }
 
-// mp3Length keeps account of the sound of a stream: what to leave out at its
-// ends, and whether it is what its tag claimed.
+// mp3Length counts the sound of a stream: how much to leave out at both ends, and whether the
+// length is the one that the tag states.
 type mp3Length struct {
 	delivered int64 // frames of sound so far
-	begin     int64 // of them, those before the present stream
-	claimed   int64 // frames of sound in the present stream, -1 if unknown
+	begin     int64 // frames of sound before the current stream
+	claimed   int64 // frames of sound in the current stream, -1 if unknown
 	skip      int64 // frames still to leave out before its sound
-	coded     int64 // MPEG audio frames that may still come, if claimed is known
+	coded     int64 // MPEG audio frames that may still follow, if claimed is known
 	warnings  warnings
 }
 
-// start begins a stream of which the tag in front tells the length.
+// start begins a stream with the length that the tag in front states.
 func (l *mp3Length) start(h mpegHeader, tag xingTag) {
 	l.begin, l.skip, l.claimed, l.coded = l.delivered, tag.skip(), tag.duration(h), tag.Frames
 }
 
-// frame takes account of one more MPEG audio frame. If that is one too many,
-// the claim is wrong and nothing is left out on its word any more.
+// frame counts one more MPEG audio frame. If that is more than the tag states, the tag is
+// wrong, and nothing more is left out because of it.
 func (l *mp3Length) frame() {
 	if l.coded--; l.claimed >= 0 && l.coded < 0 {
 		l.warnings.add("the input goes on beyond the %d frames that the header claims", l.claimed)
@@ -307,8 +306,8 @@ func (l *mp3Length) frame() {
 	}
 }
 
-// room is how many frames to take from the decoder next, at most n. What is to
-// be left out in front and what is sound are taken apart.
+// room returns how many frames to take from the decoder next, at most n: either only frames to
+// leave out in front, or only sound.
 func (l *mp3Length) room(n int64) int64 {
 	switch {
 	case l.skip > 0:
@@ -319,7 +318,7 @@ func (l *mp3Length) room(n int64) int64 {
 	return n
 }
 
-// add takes account of n frames and returns how many of them are sound.
+// add counts n frames, and returns how many of them are sound.
 func (l *mp3Length) add(n int64) int64 {
 	if l.skip > 0 {
 		l.skip -= n
@@ -329,7 +328,7 @@ func (l *mp3Length) add(n int64) int64 {
 	return n
 }
 
-// check warns if the present stream ended too early.
+// check adds a warning if the current stream ended too early.
 func (l *mp3Length) check(f Format) {
 	if got := l.delivered - l.begin; got < l.claimed {
 		l.warnings.add("the header claims %d frames (%.3f s), the input holds %d (%.3f s)",
@@ -337,14 +336,14 @@ func (l *mp3Length) check(f Format) {
 	}
 }
 
-// left warns of bytes that were left out.
+// left adds a warning about bytes that were left out.
 func (l *mp3Length) left(bytes int64) {
 	if bytes > 0 {
 		l.warnings.add("left out %d bytes that are no MPEG audio", bytes)
 	}
 }
 
-// silenced warns of frames that gave silence because they were damaged.
+// silenced adds a warning about damaged frames, which were replaced by silence.
 func (l *mp3Length) silenced(frames int) {
 	if frames > 0 {
 		l.warnings.add("damaged frames replaced by silence: %d", frames)

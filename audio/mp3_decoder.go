@@ -7,31 +7,29 @@ import (
 	"io"
 )
 
-// mp3Decoder is a Source over MPEG audio, in the format of its first frame. With
-// one worker it reads no further than the frame it needs next, so it keeps pace
-// with a pipe.
+// mp3Decoder is a Source over MPEG audio, in the format of its first frame. With one worker it
+// reads no further than the frame it needs next, so it keeps pace with a pipe.
 //
-// Where the rate or the number of channels changes in mid-stream, as it does
-// where files were put one behind the other, what follows is converted to the
-// first format: each section between two changes as if it were alone.
+// If the rate or the number of channels changes in mid-stream, as it may in concatenated files,
+// the rest is converted to the first format. Each section between two changes is converted
+// independently.
 type mp3Decoder struct {
 	frames    mpegFrames
 	workers   int
 	section   *mp3Section
-	converted Source // section in the format of the first
+	converted Source // the section, converted to the format of the first
 	info      Info
 	delivered int64 // frames of sound
 	err       error
 }
 
-// openMP3 finds the first frames in r and prepares to decode from there. The
-// samples of a frame can be read as soon as the frame is there: a pipe need
-// not end first. The buffer of r holds at least 64 KiB. An error wraps
-// ErrFormat where r holds no MPEG audio that this build reads, else it wraps
-// the error of r.
+// openMP3 finds the first frames in r and prepares to decode from there. The samples of a frame
+// can be read as soon as the frame has arrived, before a pipe ends. The buffer of r holds at
+// least 64 KiB. The error wraps ErrFormat if r has no MPEG audio that this build reads, and
+// otherwise the error of r.
 //
-// With two workers or more, r is read and decoded some seconds ahead once the
-// first ones have been asked for, until the end or Close.
+// With two workers or more, r is read and decoded some seconds ahead, from the time when the
+// first seconds have been read until the end or Close.
 func openMP3(r *bufio.Reader, workers int) (*mp3Decoder, error) {
 	d := &mp3Decoder{frames: mpegFrames{r: r}, workers: workers}
 	if err := d.frames.start(); err != nil {
@@ -55,7 +53,7 @@ func openMP3(r *bufio.Reader, workers int) (*mp3Decoder, error) {
 	return d, nil
 }
 
-// begin starts the section at the framer's place, behind the one before.
+// begin starts the section at the current frame, after section before.
 func (d *mp3Decoder) begin(before *mp3Section) error {
 	decoded, err := newSerialFrames(&d.frames)
 	if err != nil {
@@ -76,18 +74,18 @@ func (d *mp3Decoder) begin(before *mp3Section) error {
 	return err
 }
 
-// Format is the format of the first frame.
+// Format returns the format of the first frame.
 func (d *mp3Decoder) Format() Format { return d.info.Format }
 
-// Info tells what was found in front of the first sound.
+// Info describes the stream, according to what precedes the first sound.
 func (d *mp3Decoder) Info() Info { return d.info }
 
-// Warnings says in one line each what was odd about the input so far. It is
-// complete once ReadSamples has returned an error.
+// Warnings returns one-line remarks on oddities of the input so far. They are complete once
+// ReadSamples has returned an error.
 func (d *mp3Decoder) Warnings() []string { return d.section.length.warnings }
 
-// ReadSamples implements Source. It gives the samples of one frame, so that none
-// waits for input it does not need, and of those that are decoded already.
+// ReadSamples implements Source. It returns the samples of one frame, and of further frames
+// that are decoded already, so that no sample waits for input that it does not need.
 func (d *mp3Decoder) ReadSamples(p []float32) (int, error) {
 	if len(p) < d.info.Format.Channels {
 		return 0, io.ErrShortBuffer
@@ -105,7 +103,7 @@ func (d *mp3Decoder) ReadSamples(p []float32) (int, error) {
 	return 0, d.err
 }
 
-// change continues with the section after the present one.
+// change continues with the section after the current one.
 func (d *mp3Decoder) change(next *formatChangeError) error {
 	if from, to := d.section.Format(), next.to.format(); from != to {
 		at := d.info.Format.Duration(d.delivered).Seconds()

@@ -8,21 +8,20 @@ import (
 )
 
 const (
-	// mpegWindow is how far a search for frames looks ahead at once. With the
-	// frames that confirm a find it fits a bufio.Reader of 64 KiB.
+	// mpegWindow is how many bytes a search for frames looks ahead at once. Together with the
+	// frames that confirm a result, it fits a bufio.Reader of 64 KiB.
 	mpegWindow = 32 << 10
-	// A frame header is eleven ones and 21 bits of which few are forbidden:
-	// one turns up by chance every 5 kB. Where frames are expected, two that
-	// follow each other are proof enough; elsewhere it takes more.
+	// A frame header is eleven ones and 21 bits with few forbidden values, so one occurs by
+	// chance every 5 kB. Where frames are expected, two successive ones are enough to confirm
+	// a result; elsewhere it takes more.
 	framesExpected   = 2
 	framesUnexpected = 4
 )
 
-// beginsMP3 reports whether r starts with MPEG audio: frames that follow one
-// another, or ID3v2 tags and then such frames. Junk in front is accepted if
-// more frames prove it junk. Nothing is consumed, and no more is read than
-// needed: a pipe is recognised by its first two frames, a tag longer than
-// mpegWindow by its header alone. The buffer of r holds at least 64 KiB.
+// beginsMP3 reports whether r starts with MPEG audio: successive frames, or ID3v2 tags and then
+// such frames. Junk in front is accepted if more frames follow it. beginsMP3 consumes nothing,
+// and reads no more than needed: it recognises a pipe by its first two frames, and a tag longer
+// than mpegWindow by the tag's header alone. The buffer of r holds at least 64 KiB.
 func beginsMP3(r *bufio.Reader) bool {
 	f := mpegFrames{r: r}
 	start := 0
@@ -39,19 +38,18 @@ func beginsMP3(r *bufio.Reader) bool {
 		return false
 	}
 	_, _, found := f.search(start)
-	// The tag may be longer than it says.
+	// The tag may be longer than its header states.
 	return found || start > 0 && f.err == nil && len(f.peek(start, mpegWindow)) == mpegWindow
 }
 
-// mpegFrames cuts a byte stream into MPEG audio frames. A decoder behind it
-// sees whole frames of one format and nothing else: tags, junk and cut frames
-// stay outside, where they can neither become noise nor fill memory. It holds
-// one frame and looks further ahead only where it has lost its way.
+// mpegFrames cuts a byte stream into MPEG audio frames. The decoder gets only whole frames of
+// one format. Tags, junk and cut frames are left out, so they can neither become noise nor fill
+// memory. mpegFrames holds one frame, and looks further ahead only if no frame follows.
 type mpegFrames struct {
 	r       *bufio.Reader
 	stream  mpegHeader // of the first frame; zero until start
-	given   int        // length of the frame that the last call gave out
-	skipped int64      // bytes left out that were no tag
+	given   int        // length of the frame that the last call returned
+	skipped int64      // bytes left out that were not a tag
 	isCut   bool       // the input ended inside a frame
 	err     error      // of r, if not io.EOF
 	main    reservoir
@@ -64,7 +62,7 @@ func (e *formatChangeError) Error() string {
 	return fmt.Sprintf("the format changes to %v", e.to.format())
 }
 
-// start skips what stands before the first frame.
+// start skips the bytes before the first frame.
 func (f *mpegFrames) start() error {
 	behindTag := false
 	for passed := 0; ; {
@@ -82,7 +80,7 @@ func (f *mpegFrames) start() error {
 	}
 	at, h, found := f.search(0)
 	for behindTag && !found && at == mpegWindow && f.skipped < maxHeaderBytes {
-		f.skipped += int64(f.discard(at)) // a picture that is longer than its tag says
+		f.skipped += int64(f.discard(at)) // such as a picture that is longer than its tag states
 		at, h, found = f.search(0)
 	}
 	switch {
@@ -96,7 +94,7 @@ func (f *mpegFrames) start() error {
 	return fmt.Errorf("%w: mp3: no MPEG audio in the first %d bytes", ErrFormat, f.skipped+int64(at))
 }
 
-// id3Length gives the length of the ID3v2 tag at offset at, if there is one.
+// id3Length returns the length of the ID3v2 tag at offset at, if there is one.
 func (f *mpegFrames) id3Length(at int) (int, bool) {
 	const id = "ID3"
 	if string(f.peek(at, len(id))) != id {
@@ -105,8 +103,8 @@ func (f *mpegFrames) id3Length(at int) (int, bool) {
 	return parseID3Header(f.peek(at, id3HeaderLength))
 }
 
-// next returns the next whole frame, which is valid until the call after it.
-// It ends with io.EOF, a *formatChangeError or the error of the reader.
+// next returns the next whole frame, which is valid until the next call. The error is io.EOF, a
+// *formatChangeError or the error of the reader.
 func (f *mpegFrames) next() (mpegHeader, []byte, error) {
 	f.discard(f.given)
 	f.given = 0
@@ -126,8 +124,8 @@ func (f *mpegFrames) next() (mpegHeader, []byte, error) {
 	return h, frame, nil
 }
 
-// resync moves to the next frames, past whatever is no frame. The length a tag
-// claims does not count here: it could swallow all that follows.
+// resync skips to the next frames. It ignores the length that a tag states, because a wrong
+// length could skip all that follows.
 func (f *mpegFrames) resync() (mpegHeader, error) {
 	tag := isTag(f.peek(0, mpegHeaderLength))
 	for passed := 0; ; {
@@ -147,8 +145,8 @@ func (f *mpegFrames) resync() (mpegHeader, error) {
 	}
 }
 
-// isTag knows the starts of the tags that stand between or behind frames:
-// ID3v2, ID3v1, APE and Lyrics3.
+// isTag reports whether head begins a tag that may be between or after frames: ID3v2, ID3v1,
+// APE or Lyrics3.
 func isTag(head []byte) bool {
 	if len(head) < mpegHeaderLength {
 		return false
@@ -157,8 +155,8 @@ func isTag(head []byte) bool {
 	return id == "ID3" || id == "TAG" || id == "APE" || id == "LYR"
 }
 
-// search looks for frames that start at one of the mpegWindow offsets behind from. If
-// there are none, at says how many bytes were searched.
+// search looks for frames that start at one of the mpegWindow offsets after from. If there are
+// none, at is how many bytes were searched.
 func (f *mpegFrames) search(from int) (at int, h mpegHeader, found bool) {
 	for at = from; at < from+mpegWindow; at++ {
 		head := f.peek(at, mpegHeaderLength)
@@ -177,8 +175,8 @@ func (f *mpegFrames) search(from int) (at int, h mpegHeader, found bool) {
 	return at, h, false
 }
 
-// headerAt reads head, which starts at offset at. Free format must be the first
-// of all that is there: its frames are too much like noise to be searched for.
+// headerAt parses head, which is at offset at. Free format is accepted only in the first frame
+// of the input, because its headers occur too often by chance to be searched for.
 func (f *mpegFrames) headerAt(at int, head []byte, first bool) (mpegHeader, bool) {
 	if h, ok := f.stream.follower(head); ok {
 		return h, true
@@ -193,11 +191,11 @@ func (f *mpegFrames) headerAt(at int, head []byte, first bool) (mpegHeader, bool
 	return h, h.Free > 0
 }
 
-// freeLength finds the length of the frames in free format that start at offset
-// at with header h: where the next headers are. It is 0 if they are nowhere
-// within the longest frame.
+// freeLength returns the length of the frames in free format that start at offset at with
+// header h. It looks for the next headers, and returns 0 if there are none within the longest
+// possible frame.
 func (f *mpegFrames) freeLength(at int, h mpegHeader) int {
-	slot := h.length() // of padding, as all else is unknown yet
+	slot := h.length() // only the padding, because the rest of the length is not known yet
 	ahead := f.peek(at, maxMPEGFrame+mpegHeaderLength)
 	for length := minMPEGFrame; length+mpegHeaderLength <= len(ahead); length++ {
 		h.Free = length - slot
@@ -208,7 +206,7 @@ func (f *mpegFrames) freeLength(at int, h mpegHeader) int {
 	return 0
 }
 
-// wanted is the number of frames in a row that prove one to be real.
+// wanted returns how many frames in a row confirm that the first is real.
 func (f *mpegFrames) wanted(h mpegHeader, first bool) int {
 	started := f.stream != mpegHeader{}
 	if started && h.isSameStream(f.stream) || !started && first {
@@ -217,8 +215,8 @@ func (f *mpegFrames) wanted(h mpegHeader, first bool) int {
 	return framesUnexpected
 }
 
-// isConfirmed reports whether so many frames of one stream start at offset at, the
-// first with header h. At the end of the input fewer will do.
+// isConfirmed reports whether want frames of one stream start at offset at, the first with
+// header h. At the end of the input fewer are enough.
 func (f *mpegFrames) isConfirmed(at int, h mpegHeader, want int) bool {
 	for n := 1; n < want; n++ {
 		at += h.length()
@@ -236,7 +234,7 @@ func (f *mpegFrames) isConfirmed(at int, h mpegHeader, want int) bool {
 	return true
 }
 
-// end is the error at the end of the input.
+// end returns the error at the end of the input.
 func (f *mpegFrames) end() error {
 	if f.err != nil {
 		return f.err
@@ -244,7 +242,7 @@ func (f *mpegFrames) end() error {
 	return io.EOF
 }
 
-// peek returns n bytes from offset at on, or fewer where the input ends.
+// peek returns n bytes from offset at on, or fewer if the input ends.
 func (f *mpegFrames) peek(at, n int) []byte {
 	end := at + n
 	if f.err != nil {
@@ -255,8 +253,8 @@ func (f *mpegFrames) peek(at, n int) []byte {
 	return b[min(at, len(b)):]
 }
 
-// buffered is the number of bytes from offset at to the next that could start
-// a frame, to the end of what was read, or to limit.
+// buffered returns the number of bytes from offset at to the next byte that could start a
+// frame, but at most to the end of the buffer or to limit.
 func (f *mpegFrames) buffered(at, limit int) int {
 	b, _ := f.r.Peek(min(f.r.Buffered(), limit))
 	if i := bytes.IndexByte(b[at:], 0xFF); i >= 0 {
@@ -265,14 +263,14 @@ func (f *mpegFrames) buffered(at, limit int) int {
 	return len(b) - at
 }
 
-// discard skips n bytes, or fewer where the input ends, and says how many.
+// discard skips n bytes, or fewer if the input ends, and returns how many it skipped.
 func (f *mpegFrames) discard(n int) int {
 	n, err := f.r.Discard(n)
 	f.note(err)
 	return n
 }
 
-// note keeps the first error of the reader: bufio reports it only once.
+// note keeps the first error of the reader, because bufio returns it only once.
 func (f *mpegFrames) note(err error) {
 	if err != nil && err != io.EOF && f.err == nil {
 		f.err = err

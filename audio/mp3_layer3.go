@@ -11,7 +11,7 @@ type layer3Frame struct {
 	mode      byte   // channel mode
 	extension byte   // how joint stereo is coded
 	side      []byte // side information
-	own       []byte // main data, of this frame or of later ones
+	own       []byte // main data in this frame, for this frame or later ones
 }
 
 // cutFrame cuts a frame into its parts.
@@ -32,7 +32,7 @@ func cutFrame(h mpegHeader, frame []byte) layer3Frame {
 	}
 }
 
-// mainDataBegin is how far before the frame its main data begins, in bytes.
+// mainDataBegin returns how many bytes before the frame its main data begins.
 func mainDataBegin(h mpegHeader, side []byte) int {
 	if h.Version == mpeg1 {
 		return sideBits(side, 0, 9)
@@ -46,17 +46,17 @@ func sideBits(side []byte, at, n int) int {
 	return int(window << (at % 8) >> (32 - n))
 }
 
-// reservoir counts the main data that a layer III frame may refer to: what the
-// frames before left over, 511 bytes at most.
+// reservoir counts the main data that a layer III frame may refer to: what earlier frames left
+// over, at most 511 bytes.
 type reservoir struct {
 	held int
 	copy []byte // of a frame that was silenced
 }
 
-// complete takes the next frame and returns it, or, where it refers to data that
-// are not there as the first frames of a cut stream do, one without sound that
-// keeps the main data for later frames. Decoders differ in what they do
-// about missing data, and the result would depend on where they began.
+// complete takes the next frame, and returns it if the data that it refers to are there. The
+// first frames of a cut stream may refer to missing data. Then complete returns a frame without
+// sound instead, with the main data for later frames. Without this, the result would depend on
+// the decoder, because decoders treat missing data differently, and on where it began.
 func (r *reservoir) complete(h mpegHeader, frame []byte) []byte {
 	if h.Layer != 3 {
 		return frame
@@ -71,9 +71,9 @@ func (r *reservoir) complete(h mpegHeader, frame []byte) []byte {
 	return r.copy
 }
 
-// silenceFrame takes the sound out of a layer III frame: its side information
-// tells of no main data. They begin nonetheless as far back as the held bytes
-// allow, because libmpg123 keeps for the next frame only what this one reaches.
+// silenceFrame removes the sound from a layer III frame: its side information then declares no
+// main data. Its main_data_begin still goes as far back as the held bytes allow, because
+// libmpg123 keeps for the next frame only the bytes that this frame reaches.
 func silenceFrame(h mpegHeader, frame []byte, held int) {
 	side := cutFrame(h, frame).side
 	clear(side)

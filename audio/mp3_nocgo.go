@@ -17,15 +17,14 @@ import (
 // frameDecoder decodes the frames of one layer III format by go-mp3, in pure
 // Go.
 //
-// go-mp3 undoes middle/side coding wrongly where blocks are short. So it is
-// never asked to: all that happens between spectrum and samples is linear,
-// hence frames coded as middle and side go through a decoder of their own, and
-// left and right are made of its samples. Where a stream has frames of both
-// kinds, each decoder hears silence in place of the other's.
+// go-mp3 decodes middle/side coding wrongly in short blocks, so it is never asked to. All steps
+// from spectrum to samples are linear. So frames coded as middle and side are decoded by a
+// separate decoder, and left and right are calculated from its samples. If a stream has frames
+// of both kinds, each decoder gets silence in place of the other's frames.
 //
-// go-mp3 clips what is beyond full scale, also where the samples of the other
-// decoder would bring it back. A frame of which it clips samples is decoded once
-// more, at a quarter of its level, and made louder again here.
+// go-mp3 clips samples beyond full scale, even if the samples of the other decoder would bring
+// them back into range. A frame with clipped samples is decoded again at a quarter of its
+// level, and amplified again afterwards.
 type frameDecoder struct {
 	channels int
 	packer   framePacker
@@ -41,15 +40,14 @@ const (
 // stereoBytes is the size of a left and a right sample of 16 bits.
 const stereoBytes = 4
 
-// pcmFullScale is the number of go-mp3's steps to 1.
+// pcmFullScale is the sample value of go-mp3 that corresponds to 1.
 const pcmFullScale = 32767
 
 var errDamaged = errors.New("the frame is damaged")
 
-// refuse says in one line why go-mp3 cannot be given a frame: it reads neither
-// MPEG-2.5 nor layers I and II nor free format, takes the levels of intensity stereo from the
-// wrong channel, and has no room for the padding of MPEG-2's longest frame. The
-// error wraps ErrFormat.
+// refuse returns an error if go-mp3 cannot decode a frame. It does not read MPEG-2.5, layers I
+// and II, or free format. It takes the levels of intensity stereo from the wrong channel, and
+// has no room for the padding of MPEG-2's longest frame. The error wraps ErrFormat.
 func refuse(h mpegHeader, frame []byte) error {
 	what := ""
 	f := cutFrame(h, frame)
@@ -68,12 +66,12 @@ func refuse(h mpegHeader, frame []byte) error {
 	return &foreignError{reason: fmt.Sprintf("mp3: this build does not read %s", what)}
 }
 
-// refuseFile refuses a file that has a frame go-mp3 cannot be given, before anything of it is
-// said. It reads the file beside its owner, who continues where he was.
+// refuseFile returns an error if a file has a frame that go-mp3 cannot decode, before anything
+// of it is spoken. It does not change the read position of the file.
 func refuseFile(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
-		return nil // reading it will tell
+		return nil // reading the file returns the error
 	}
 	frames := mpegFrames{r: bufio.NewReaderSize(io.NewSectionReader(file, 0, info.Size()), sniffRoom)}
 	if frames.start() != nil {
@@ -99,7 +97,7 @@ func newFrameDecoder(h mpegHeader) (*frameDecoder, error) {
 	return &frameDecoder{channels: h.Channels}, nil
 }
 
-// restart forgets the frames so far: what follows is another stream.
+// restart forgets the frames so far, because another stream follows.
 func (d *frameDecoder) restart() error {
 	*d = frameDecoder{channels: d.channels}
 	return nil
@@ -108,8 +106,8 @@ func (d *frameDecoder) restart() error {
 // close has nothing to free.
 func (d *frameDecoder) close() {}
 
-// decode turns a frame into n samples in p, which has room for all that a frame
-// can hold. A damaged one becomes silence of the same length.
+// decode decodes a frame into n samples in p, which has room for the longest frame. A damaged
+// frame becomes silence of the same length.
 func (d *frameDecoder) decode(frame []byte, p []float32) (n int, damaged, err error) {
 	h, _ := parseMPEGHeader(frame)
 	p = p[:h.samples()*d.channels]
@@ -121,9 +119,9 @@ func (d *frameDecoder) decode(frame []byte, p []float32) (n int, damaged, err er
 	return len(p), damaged, nil
 }
 
-// synthesize adds the samples of one frame to p. A decoder begins with a frame
-// without sound, of which nothing is taken: go-mp3 gets its first frame wrong
-// if that refers to data in front of it.
+// synthesize adds the samples of one frame to p. A decoder first gets a frame without sound,
+// whose samples are dropped, because go-mp3 decodes its first frame wrongly if that refers to
+// earlier data.
 func (d *frameDecoder) synthesize(f layer3Frame, p []float32) error {
 	sounding, resting := &d.synths[leftRight], &d.synths[middleSide]
 	if f.isMiddleSide() {
@@ -151,10 +149,10 @@ func (d *frameDecoder) synthesize(f layer3Frame, p []float32) error {
 	return err
 }
 
-// synthesis turns the frames of one kind into samples.
+// synthesis decodes the frames of one kind to samples.
 type synthesis struct {
 	normal, quiet goDecoder
-	clipped       bool          // the latest frame is that of quiet
+	clipped       bool          // the latest frame was decoded by quiet
 	recent        []packedFrame // the latest frames, with bytes of their own
 	held          int           // bytes of main data that the next frame may refer to
 	rested        int           // frames without sound since the last with it
@@ -167,8 +165,8 @@ const framesBefore = 2 + 1
 
 func (s *synthesis) started() bool { return s.normal.decoder != nil }
 
-// decode turns a frame into samples. The error is errDamaged; the next frame is the
-// first of another stream then.
+// decode decodes a frame to samples. The error is errDamaged; then the next frame counts as the
+// first of another stream.
 func (s *synthesis) decode(packed packedFrame) error {
 	s.rested, s.clipped = 0, false
 	if err := s.normal.decode(packed); err != nil {
@@ -185,8 +183,8 @@ func (s *synthesis) decode(packed packedFrame) error {
 	return nil
 }
 
-// decodeQuietly decodes a frame at a quarter of its level. If the frame in front of
-// it was not decoded so, the decoder first hears those that it depends on.
+// decodeQuietly decodes a frame at a quarter of its level. If the frame before was not decoded
+// in this way, the decoder first gets the frames on which this one depends.
 func (s *synthesis) decodeQuietly(packed packedFrame) error {
 	if s.quiet.decoder == nil {
 		for i, before := range s.recent {
@@ -212,8 +210,8 @@ func (s *synthesis) remember(packed packedFrame) {
 	s.recent = append(s.recent, packed)
 }
 
-// rest decodes a frame without sound. Two of them end what the filters still
-// hold; the decoder is gone then, until it is needed again.
+// rest decodes a frame without sound. After two of them the filters hold nothing more, and the
+// decoder is dropped until it is needed again.
 func (s *synthesis) rest(silent packedFrame) error {
 	rested := s.rested + 1
 	err := s.decode(silent)
@@ -223,8 +221,8 @@ func (s *synthesis) rest(silent packedFrame) error {
 	return err
 }
 
-// addTo adds the samples to p. Mono comes out of go-mp3 on both channels alike
-// and is taken from one.
+// addTo adds the samples to p. For mono, go-mp3 returns two equal channels, of which addTo uses
+// one.
 func (s *synthesis) addTo(p []float32, channels int, middleSide bool) {
 	pcm, scale := s.normal.pcm, float32(1)
 	if s.clipped {
@@ -243,17 +241,17 @@ func (s *synthesis) addTo(p []float32, channels int, middleSide bool) {
 	}
 }
 
-// goDecoder is a go-mp3 decoder and the samples of its latest frame. That
-// decoder pulls its input and forgets the stream where the input pauses, so it
-// is given one whole frame at a time and asked for exactly its samples.
+// goDecoder is a go-mp3 decoder with the samples of its latest frame. go-mp3 pulls its input,
+// and forgets the stream if the input pauses. So it gets one whole frame at a time, and exactly
+// that frame's samples are read.
 type goDecoder struct {
 	decoder *mp3.Decoder // nil before the first frame
 	feed    bytes.Buffer // cannot seek, or go-mp3 would look for the end
 	pcm     []byte       // 16-bit stereo, whatever the stream is
 }
 
-// decode turns a frame into samples. go-mp3 panics on some damaged frames; that and its errors
-// end here, as errDamaged, and the decoder starts again.
+// decode decodes a frame to samples. go-mp3 panics on some damaged frames. decode returns
+// errDamaged for a panic or an error of go-mp3, and the decoder starts again.
 func (d *goDecoder) decode(packed packedFrame) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -285,8 +283,8 @@ func isClipped(pcm []byte) bool {
 	return false
 }
 
-// sampleIn reads a sample of 16 bits. go-mp3 cut its fraction off: the middle
-// of what it may have been is nearer. Silence stays silence.
+// sampleIn reads a sample of 16 bits. go-mp3 has cut off its fraction, so sampleIn adds half a
+// step, which is nearer on average. Silence stays silence.
 func sampleIn(b []byte) float32 {
 	switch v := float32(int16(binary.LittleEndian.Uint16(b))); {
 	case v > 0:
