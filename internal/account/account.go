@@ -1,5 +1,5 @@
-// Package account has the commands of a Tavus account: conversation and pal. Options and Open
-// are for the other commands that call the service.
+// Package account has the commands for a Tavus account: conversation and pal. Other
+// commands that call the service use its Options and Open.
 package account
 
 import (
@@ -17,18 +17,18 @@ import (
 	"echocast/tavus"
 )
 
-// Options say how the Tavus API is called.
+// Options say how to call the Tavus API.
 type Options struct {
 	keyFile string
 	baseURL string
 }
 
-// HelpKey says where the API key is read from.
+// HelpKey says from where the API key is read.
 const HelpKey = `The API key is read from TAVUS_API_KEY, or from the file that --api-key-file
 names. It is not an option itself, because other users can see those.`
 
-// Client makes a client. It warns of retries, and of a key file that other users can
-// read.
+// Client returns a client. The client warns of retries. Client warns if other users can
+// read the key file.
 func (o *Options) Client(warn output.WarnFunc) (*tavus.Client, error) {
 	key, err := o.key(warn)
 	if err != nil {
@@ -62,7 +62,7 @@ func (o *Options) key(warn output.WarnFunc) (tavus.Key, error) {
 	return key, nil
 }
 
-// HasKey reports whether an API key is given, valid or not.
+// HasKey reports whether an API key is given, even if it is invalid.
 func (o *Options) HasKey() bool {
 	_, ok := os.LookupEnv("TAVUS_API_KEY")
 	return ok || o.keyFile != ""
@@ -76,7 +76,7 @@ func (o *Options) Flags() []cli.Flag {
 	}
 }
 
-// accountCmd is what the commands of this package have alike.
+// accountCmd has the fields that all commands of this package share.
 type accountCmd struct {
 	streams output.Streams
 	service Options
@@ -87,7 +87,7 @@ func (a *accountCmd) flags() []cli.Flag {
 	return append(a.service.Flags(), option.Bool(&a.json, "json", "print JSON, one object a line"))
 }
 
-// command makes the action of a command that needs a client.
+// command returns the action of a command that needs a client.
 func (a *accountCmd) command(do func(*cli.Context, *tavus.Client) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		client, err := a.service.Client(a.streams.Warn)
@@ -101,7 +101,7 @@ func (a *accountCmd) command(do func(*cli.Context, *tavus.Client) error) cli.Act
 	}
 }
 
-// print prints values as lines of JSON, or rows as a table with a head.
+// print prints values as lines of JSON, or rows as a table with the heading head.
 func (a *accountCmd) print(values []any, head string, rows [][]string) error {
 	if a.json {
 		return output.JSONLines(a.streams.Out, values)
@@ -109,8 +109,8 @@ func (a *accountCmd) print(values []any, head string, rows [][]string) error {
 	return output.Table(a.streams.Out, head, rows)
 }
 
-// Open creates a conversation. It reports those that earlier processes left open, and
-// what may be open if the process ends at once meanwhile.
+// Open creates a conversation. It warns of conversations that earlier processes left open.
+// If the process ends at once meanwhile, Open reports what may be open.
 func Open(ctx context.Context, client *tavus.Client, spec tavus.Spec,
 	warn output.WarnFunc) (*tavus.Conversation, error) {
 	WarnOfLeft(warn)
@@ -124,8 +124,8 @@ func Open(ctx context.Context, client *tavus.Client, spec tavus.Spec,
 	return conversation, nil
 }
 
-// Explain says what to do if err means that a conversation may have been created, also if
-// a signal ended the run. It returns err, which is then a *output.PrintedError.
+// Explain says what to do if err means that a conversation may have been created, even if a
+// signal ended the run. It returns err, which is then wrapped in an *output.PrintedError.
 func Explain(ctx context.Context, err error, warn output.WarnFunc) error {
 	if _, unsure := errors.AsType[*tavus.UncertainError](err); unsure {
 		warn("%v", err)
@@ -135,10 +135,9 @@ func Explain(ctx context.Context, err error, warn output.WarnFunc) error {
 	return err
 }
 
-// WarnOfLeft reports the conversations of processes that have ended without ending
-// them.
+// WarnOfLeft warns of conversations whose processes have ended without ending them.
 func WarnOfLeft(warn output.WarnFunc) {
-	if left := tavus.CountLeft(""); left > 0 { // doctor reports what cannot be read
+	if left := tavus.CountLeft(""); left > 0 { // doctor reports unreadable files
 		warn("%s created by a process that has ended may be open, and cost money; end what was left with: "+
 			"echocast conversation end-mine", text.Count(left, "conversation"))
 	}

@@ -13,7 +13,7 @@ import (
 	"echocast/tavus"
 )
 
-// conversationCmd is the conversation commands.
+// conversationCmd implements the conversation commands.
 type conversationCmd struct {
 	accountCmd
 	spec       tavus.Spec
@@ -96,7 +96,7 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 		return err
 	}
 	if err := v.print([]any{conversation.Info}, "", [][]string{{conversation.ID, conversation.JoinURL()}}); err != nil {
-		// It could not be printed, so the user does not know its id.
+		// The id could not be printed, so the user does not know it.
 		return cmp.Or(conversation.Close(c.Context), err)
 	}
 	if terminal.IsNowhere(v.streams.Out) {

@@ -8,7 +8,7 @@ import (
 	"echocast/tavus"
 )
 
-// palCmd is the pal commands.
+// palCmd implements the pal commands.
 type palCmd struct {
 	accountCmd
 	spec tavus.EchoPAL

@@ -1,4 +1,4 @@
-// Package browsertest shows pages in Chromium in tests.
+// Package browsertest tests pages in Chromium.
 package browsertest
 
 import (
@@ -16,11 +16,11 @@ import (
 	"echocast/rtc/daily"
 )
 
-// limit is how long a browser may be used. Each step of a test is bounded by testwait.Limit.
+// limit is how long a test may use a browser. Each step is bounded by testwait.Limit.
 const limit = 10 * time.Minute
 
-// Need returns the path of Chromium. Where there is none it skips the test, or fails it if the
-// environment sets ECHOCAST_REQUIRE_BROWSER.
+// Need returns the path of Chromium. If there is none, it skips the test, or fails it if
+// ECHOCAST_REQUIRE_BROWSER is set in the environment.
 func Need(t testing.TB) string {
 	t.Helper()
 	path, err := daily.FindBrowser("")
@@ -36,7 +36,7 @@ func Need(t testing.TB) string {
 
 // Tab is a tab of Chromium. Pages in it may play sound, and find a microphone and a camera.
 type Tab struct {
-	Context context.Context //nolint:containedctx // of chromedp, which keeps the tab in it
+	Context context.Context //nolint:containedctx // chromedp stores the tab in it
 	t       testing.TB
 	closing sync.Once
 	reading sync.WaitGroup
@@ -45,7 +45,7 @@ type Tab struct {
 	problems []string
 }
 
-// Open starts Chromium with an empty page, until the test ends.
+// Open starts Chromium with an empty page. The browser ends with the test.
 func Open(t testing.TB) *Tab {
 	t.Helper()
 	path := Need(t)
@@ -55,7 +55,7 @@ func Open(t testing.TB) *Tab {
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 		chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("use-fake-ui-for-media-stream", true), chromedp.Flag("use-fake-device-for-media-stream", true),
-		// A machine of the tests may have no network but loopback.
+		// A machine that runs tests may have no network but loopback.
 		chromedp.Flag("allow-loopback-in-peer-connection", true),
 		chromedp.Flag("disable-features", "WebRtcHideLocalIpsWithMdns"))
 	page, closePage := chromedp.NewContext(allocator)
@@ -81,7 +81,7 @@ func Open(t testing.TB) *Tab {
 
 // Close closes the tab. It may be called twice.
 func (b *Tab) Close() {
-	b.closing.Do(func() { _ = chromedp.Cancel(b.Context) }) // it may be over
+	b.closing.Do(func() { _ = chromedp.Cancel(b.Context) }) // it may have ended
 	b.reading.Wait()
 }
 
@@ -93,14 +93,14 @@ func (b *Tab) note(m chromedp.ConsoleMessage) {
 	}
 }
 
-// Problems returns what the page has logged as an error.
+// Problems returns the errors that the page has logged.
 func (b *Tab) Problems() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return append([]string(nil), b.problems...)
 }
 
-// Do does what a user does.
+// Do performs actions of a user in the page.
 func (b *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	if err := chromedp.Do(b.Context, actions...); err != nil {
@@ -108,7 +108,8 @@ func (b *Tab) Do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// Until waits until an expression of JavaScript is true, or ends the test.
+// Until waits until a JavaScript expression is true. If that takes too long, it ends the
+// test.
 func (b *Tab) Until(what, expression string) {
 	b.t.Helper()
 	poll := chromedp.Poll[any](expression, chromedp.WithPollingTimeout(testwait.Limit))
@@ -117,7 +118,7 @@ func (b *Tab) Until(what, expression string) {
 	}
 }
 
-// Evaluate returns the value of a script.
+// Evaluate returns the value of a JavaScript expression.
 func Evaluate[T any](b *Tab, script string) T {
 	b.t.Helper()
 	value, err := chromedp.Run(b.Context, chromedp.Evaluate[T](script))
@@ -127,11 +128,11 @@ func Evaluate[T any](b *Tab, script string) T {
 	return value
 }
 
-// drawn waits until the page is drawn.
+// drawn is a script that waits until the page is drawn.
 const drawn = `new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))`
 
-// Picture keeps a picture of the page, so many pixels wide and in a color scheme ("light" or
-// "dark"), where ECHOCAST_SCREENSHOTS names a folder.
+// Picture saves a picture of the page to the folder that ECHOCAST_SCREENSHOTS names, if it
+// is set. width is in pixels, and scheme is "light" or "dark".
 func (b *Tab) Picture(name string, width int64, scheme string) {
 	b.t.Helper()
 	folder := os.Getenv("ECHOCAST_SCREENSHOTS")
@@ -161,7 +162,7 @@ func (b *Tab) paint(width int64, scheme string) {
 	b.Until("it is drawn", drawn)
 }
 
-// shown says what the page shows.
+// shown returns the text that the page shows.
 func (b *Tab) shown() string {
 	text, err := chromedp.Run(b.Context, chromedp.Evaluate[string](`document.body.innerText`))
 	if err != nil {

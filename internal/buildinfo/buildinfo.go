@@ -1,4 +1,4 @@
-// Package buildinfo describes the program that runs: release, commit and build.
+// Package buildinfo describes the running program: release, commit and build.
 package buildinfo
 
 import (

@@ -1,5 +1,5 @@
-// Package certfile serves the TLS certificate of files that can be read again while a server
-// runs, as a service that renews certificates needs it.
+// Package certfile serves a TLS certificate from files. A running server can read the files
+// again, for services that renew certificates.
 package certfile
 
 import (
@@ -21,8 +21,8 @@ func Open(cert, key string) (*File, error) {
 	return f, f.Reload()
 }
 
-// Reload reads the files again, for connections that begin from now on. If they cannot be read,
-// or do not belong together, the certificate that was read before stays in force.
+// Reload reads the files again, for new connections. If they cannot be read, or do not
+// belong together, the previous certificate stays in use.
 func (f *File) Reload() error {
 	pair, err := tls.LoadX509KeyPair(f.cert, f.key)
 	if err != nil {

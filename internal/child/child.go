@@ -1,9 +1,9 @@
 // Package child builds and runs the processes that echocast starts: the user's
 // commands, decoders and browsers.
 //
-// A child inherits no secret of echocast and runs in its own process group. The group
-// is killed when the context ends, when its leader has exited and the rest of the group
-// writes nothing, and, on Linux, when echocast itself dies.
+// A child inherits no secret of echocast and runs in a separate process group. The group is
+// killed when the context ends, or when its leader has exited and the rest of the group
+// writes nothing. On Linux it is also killed when echocast dies.
 package child
 
 import (
@@ -18,15 +18,16 @@ import (
 	"time"
 )
 
-// IdleTimeout is how long the standard output of a command stays open after the
-// command has exited, while a background process that holds it writes nothing.
+// IdleTimeout is how long the standard output of a command stays open after the command has
+// exited, while a background process holds it open and writes nothing.
 const IdleTimeout = 500 * time.Millisecond
 
-// stdinTimeout bounds the wait for the goroutine that feeds a command which has exited.
+// stdinTimeout bounds the wait for the goroutine that feeds standard input, after the
+// command has exited.
 const stdinTimeout = time.Second
 
 // Command returns a command that is killed with its child processes when ctx ends. Its
-// environment is Environ.
+// environment is that of Environ.
 func Command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = Environ()
@@ -43,9 +44,9 @@ func Shell(ctx context.Context, line string) *exec.Cmd {
 
 // Process is a running command with its standard output.
 type Process struct {
-	// Stdout is the output of the command. It ends when all processes have closed it,
-	// or when the command has exited and nothing arrived for IdleTimeout. It is nil if
-	// the command has another Stdout.
+	// Stdout is the output of the command. It ends when all processes have closed it, or
+	// when the command has exited and nothing has arrived for IdleTimeout. It is nil if the
+	// command already has a Stdout.
 	Stdout io.ReadCloser
 	cmd    *exec.Cmd
 	leash  *leash
@@ -66,7 +67,7 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer write.Close() // the child has its own
+		defer write.Close() // the child has a copy
 		out := &output{file: read}
 		cmd.Stdout, p.Stdout, expire = write, out, out.expire
 	}
@@ -77,11 +78,11 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 		return nil, err
 	}
 	leash.tie(cmd.Process.Pid)
-	go func() { // ends with the command; Wait waits for it
+	go func() { // it ends with the command; Wait waits for it
 		defer close(p.exited)
 		p.err = cmd.Wait()
 		if errors.Is(p.err, exec.ErrWaitDelay) {
-			p.err = nil // it succeeded; its feeder was still writing
+			p.err = nil // the command succeeded; only its feeder was still writing
 		}
 		expire()
 	}()
@@ -107,8 +108,9 @@ func (p *Process) Kill() {
 	}
 }
 
-// Wait waits until the command has exited, closes Stdout, kills what the command
-// left running, and returns how it exited: nil or an *exec.ExitError, as a rule.
+// Wait waits until the command has exited, closes Stdout, and kills the processes that the
+// command left running. It returns how the command exited: usually nil or an
+// *exec.ExitError.
 func (p *Process) Wait() error {
 	<-p.exited
 	p.closeStdout()
@@ -122,20 +124,20 @@ func (p *Process) Wait() error {
 	return p.err
 }
 
-// output is the reading end of a pipe that ends once the writer has exited and nothing
-// arrives any more.
+// output is the reading end of a pipe. It ends once the command has exited and nothing more
+// arrives.
 type output struct {
 	file      *os.File
 	mu        sync.Mutex
 	isExpired bool // the command has exited
 }
 
-// Read waits at most IdleTimeout once the command has exited. Data already in the pipe stays
-// readable, however late.
+// Read waits at most IdleTimeout after the command has exited. Data that is already in the
+// pipe stays readable, however late it is read.
 func (o *output) Read(p []byte) (int, error) {
 	o.mu.Lock()
 	if o.isExpired {
-		_ = o.file.SetReadDeadline(time.Now().Add(IdleTimeout)) // it could be set before
+		_ = o.file.SetReadDeadline(time.Now().Add(IdleTimeout)) // setting a deadline worked before
 	}
 	o.mu.Unlock()
 	n, err := o.file.Read(p)
@@ -147,8 +149,8 @@ func (o *output) Read(p []byte) (int, error) {
 
 func (o *output) Close() error { return o.file.Close() }
 
-// expire starts the idle timeout. Without pipe deadlines (Windows), it closes the pipe
-// after that time.
+// expire starts the idle timeout. If pipes have no deadlines (on Windows), it closes the
+// pipe after that time.
 func (o *output) expire() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -159,15 +161,16 @@ func (o *output) expire() {
 	}
 }
 
-// secrets are the variables with secrets of echocast; one that ends in * is a prefix.
+// secrets are the variables that may contain secrets of echocast. A name that ends in * is
+// a prefix.
 var secrets = []string{
 	"TAVUS_API_KEY", "LIVEKIT_API_KEY", "LIVEKIT_API_SECRET", "LIVEKIT_TOKEN",
 	"ECHOCAST_ROOM_KEY", "ECHOCAST_ICE_*",
 }
 
-// Environ returns this process's environment without echocast's own secrets, and with
-// the extra variables ("NAME=value"). It keeps other keys, such as those of a speech
-// service, because the user's commands need them.
+// Environ returns this process's environment without echocast's secrets, plus the extra
+// variables ("NAME=value"). It keeps the keys of other services, such as a speech service,
+// because the user's commands need them.
 func Environ(extra ...string) []string {
 	kept := slices.DeleteFunc(os.Environ(), func(variable string) bool { return named(variable, secrets) })
 	return append(kept, extra...)
@@ -184,16 +187,16 @@ var harmless = []string{
 	"PROGRAMFILES*", "PROGRAMDATA", "COMMONPROGRAMFILES*",
 }
 
-// MinimalEnviron returns the few variables of this process's environment that any
-// program needs, and the extra ones ("NAME=value"). It is for programs that read
-// untrusted data: browsers and decoders.
+// MinimalEnviron returns only the variables of this process's environment that any program
+// needs, plus the extra ones ("NAME=value"). It is for programs that read untrusted data:
+// browsers and decoders.
 func MinimalEnviron(extra ...string) []string {
 	kept := slices.DeleteFunc(os.Environ(), func(variable string) bool { return !named(variable, harmless) })
 	return append(kept, extra...)
 }
 
-// named reports whether a variable ("NAME=value") has one of these names, ignoring
-// case: Windows ignores it, and proxy variables are written both ways.
+// named reports whether a variable ("NAME=value") has one of these names. It ignores case,
+// because Windows does, and because proxy variables are written in both cases.
 func named(variable string, names []string) bool {
 	name, _, _ := strings.Cut(variable, "=")
 	name = strings.ToUpper(name)

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Complaints keeps the last line that a command writes to its standard error. Read it once
-// the command has ended.
+// Complaints keeps the last line that a command writes to standard error. It must be read
+// only after the command has ended.
 type Complaints struct{ text []byte }
 
 // Write keeps the end of the output.
@@ -17,8 +17,8 @@ func (c *Complaints) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// AboutBroken ends a command that had unusable output. It returns how the command failed by
-// itself, which may be the reason; else nil.
+// AboutBroken ends a command whose output was unusable. If the command itself failed,
+// AboutBroken returns that error, which may be the reason. Otherwise it returns nil.
 func (c *Complaints) AboutBroken(p *Process) error {
 	isLate, err := p.WaitFor(IdleTimeout)
 	if isLate {
@@ -27,7 +27,8 @@ func (c *Complaints) AboutBroken(p *Process) error {
 	return c.About(err)
 }
 
-// About returns how a command failed, with its last line; nil if err is nil.
+// About returns the error of a failed command, with its last line. It returns nil if err is
+// nil.
 func (c *Complaints) About(err error) error {
 	if err == nil {
 		return nil

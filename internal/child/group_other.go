@@ -6,7 +6,7 @@ import "os/exec"
 
 var shell = [2]string{"cmd", "/C"}
 
-// group does nothing: here only the command itself is killed.
+// group does nothing. On this system only the command itself is killed.
 func group(*exec.Cmd) {}
 
 func kill(cmd *exec.Cmd) error { return cmd.Process.Kill() }

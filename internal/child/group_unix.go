@@ -10,8 +10,8 @@ import (
 
 var shell = [2]string{"sh", "-c"}
 
-// group gives the command its own process group: echocast handles Ctrl-C on the
-// terminal, and killing the group kills the command's child processes.
+// group runs the command in a new process group. So Ctrl-C on the terminal reaches only
+// echocast, and killing the group also kills the command's child processes.
 func group(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(cmd.SysProcAttr)

@@ -2,9 +2,9 @@ package child
 
 import "time"
 
-// WaitFor waits as Wait does, but kills a command that does not exit by itself within
-// limit, such as one whose output is not read any more. isLate reports whether it was
-// killed.
+// WaitFor waits as Wait does, but kills a command that does not exit within limit, for
+// example because nobody reads its output any more. isLate reports whether WaitFor killed
+// it.
 func (p *Process) WaitFor(limit time.Duration) (isLate bool, err error) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()

@@ -8,15 +8,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// dieWithParent makes the kernel kill the command when echocast dies, also by
-// SIGKILL. A leash does the same for what the command starts.
+// dieWithParent makes the kernel kill the command when echocast dies, even by SIGKILL. A
+// leash does the same for the processes that the command starts.
 func dieWithParent(attr *syscall.SysProcAttr) { attr.Pdeathsig = syscall.SIGKILL }
 
-// leash is a pipe. Only echocast has its writing end. When echocast dies, however it dies, the
-// writing end closes, and the kernel kills the process group that holds the reading end.
+// leash is a pipe whose writing end only echocast has. However echocast dies, the writing
+// end then closes, and the kernel kills the process group that holds the reading end.
 type leash struct{ theirs, ours *os.File }
 
-// newLeash gives the command the reading end. Without a pipe there is no leash.
+// newLeash passes the reading end to the command. If no pipe can be made, it returns nil.
 func newLeash(cmd *exec.Cmd) *leash {
 	theirs, ours, err := os.Pipe()
 	if err != nil {
@@ -32,12 +32,12 @@ func (l *leash) tie(group int) {
 		return
 	}
 	fd := l.theirs.Fd()
-	_, _ = unix.FcntlInt(fd, unix.F_SETOWN, -group) // where a call fails, the command alone dies
+	_, _ = unix.FcntlInt(fd, unix.F_SETOWN, -group) // if a call fails, only the command dies
 	_, _ = unix.FcntlInt(fd, unix.F_SETSIG, int(unix.SIGKILL))
 	if flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0); err == nil {
 		_, _ = unix.FcntlInt(fd, unix.F_SETFL, flags|unix.O_ASYNC)
 	}
-	_ = l.theirs.Close() // the child has its own
+	_ = l.theirs.Close() // the child has a copy
 }
 
 // release closes the pipe, which kills what is left of the group.

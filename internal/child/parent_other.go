@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// dieWithParent does nothing: this system has no signal for it.
+// dieWithParent does nothing. This system has no signal for a parent's death.
 func dieWithParent(*syscall.SysProcAttr) {}
 
-// leash is nothing here: this system cannot kill a group when echocast dies.
+// leash does nothing. This system cannot kill a process group when echocast dies.
 type leash struct{}
 
 func newLeash(*exec.Cmd) *leash { return &leash{} }

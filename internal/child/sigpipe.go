@@ -6,11 +6,11 @@ import (
 	"syscall"
 )
 
-// CatchSIGPIPE makes a write to a closed pipe an error in this process, as ignoring SIGPIPE
-// does. Unlike an ignored signal, children do not inherit this, so a program still ends when
-// its output is closed.
+// CatchSIGPIPE makes a write to a closed pipe return an error in this process, as ignoring
+// SIGPIPE would. Child processes would inherit an ignored signal. They do not inherit a
+// caught one, so they still end when their output is closed.
 func CatchSIGPIPE() (stop func()) {
-	caught := make(chan os.Signal, 1) // it is not read: what does not fit is dropped
+	caught := make(chan os.Signal, 1) // never read: signals that do not fit are dropped
 	signal.Notify(caught, syscall.SIGPIPE)
 	return func() { signal.Stop(caught) }
 }

@@ -7,11 +7,11 @@ import (
 	"runtime/debug"
 )
 
-// goDefault is Go's own percentage: if it is in force, nobody has chosen another.
+// goDefault is Go's default percentage. If it is in effect, nobody has chosen another.
 const goDefault = 100
 
 // Set sets GOGC, the percentage by which the heap may grow between collections, unless the
-// environment sets it. It returns the one that was in force.
+// environment sets it. It returns the previous percentage.
 func Set(percent int) (before int) {
 	if os.Getenv("GOGC") != "" {
 		return percent
@@ -19,9 +19,10 @@ func Set(percent int) (before int) {
 	return debug.SetGCPercent(percent)
 }
 
-// SetDefault calls Set at the first collection, unless the program has called it by then. The
-// first collection comes at Go's minimum heap of 4 MB, which a short command does not reach:
-// two collections at the start took a quarter of its processor time.
+// SetDefault calls Set at the first collection, unless the program has called Set before.
+// The first collection happens at Go's minimum heap of 4 MB, which a short command does not
+// reach. Calling Set at the start would cost two collections, a quarter of the processor
+// time of a short command.
 func SetDefault(percent int) {
 	runtime.AddCleanup(new([16]byte), func(percent int) {
 		if chosen := Set(percent); chosen != goDefault {

@@ -1,4 +1,4 @@
-// Package config finds the values of options that were not typed: in the
+// Package config finds the values of options that are not on the command line: in the
 // environment, and in a file with profiles.
 //
 // Every option follows one rule: --max-rate is ECHOCAST_MAX_RATE in the environment,
@@ -6,8 +6,8 @@
 //
 //	max-rate = 20
 //
-// or send.max-rate = 20, for one command. Lines before the first heading always apply;
-// lines below a heading such as [work] apply with --profile work.
+// or send.max-rate = 20, for one command. Lines before the first heading always apply.
+// Lines below a heading such as [work] apply with --profile work.
 //
 // The precedence is: command line, environment, profile, head of the file, default.
 package config
@@ -32,28 +32,28 @@ const ProfileOption = "profile"
 
 // Sources find the values of the options of an application.
 type Sources struct {
-	// Typed are options that are read from the command line only.
+	// Typed are options that are read only from the command line.
 	Typed []string
-	// Rivals are pairs of options that exclude each other: the one with the higher
-	// precedence hides the other. With --rehearse on the command line, "to" in the file
-	// is ignored.
+	// Rivals are pairs of options that exclude each other. The one with the higher
+	// precedence hides the other. For example, with --rehearse on the command line, "to" in
+	// the file is ignored.
 	Rivals [][2]string
 	// OnFound, if not nil, is called with each value found, before any is used or
 	// shown.
 	OnFound func(text string)
-	// Getenv reads the environment; nil: os.Getenv.
+	// Getenv reads the environment. nil means os.Getenv.
 	Getenv func(string) string
 }
 
 // Value is the effective value of an option.
 type Value struct {
 	Option string   `json:"option"`
-	Texts  []string `json:"values"` // several for an option that may be repeated
+	Texts  []string `json:"values"` // several if the option may be repeated
 	Source string   `json:"from"`   // a variable, a line of the file, or Default
 	level  int
 }
 
-// The sources of a value, by precedence: a lower level wins.
+// The sources of a value, in order of precedence: a lower level wins.
 const (
 	levelTyped = iota
 	levelEnvironment
@@ -61,12 +61,12 @@ const (
 	levelHead
 )
 
-// Variable returns the name of an option in the environment.
+// Variable returns the name of the environment variable of an option.
 func Variable(option string) string {
 	return "ECHOCAST_" + strings.ToUpper(strings.ReplaceAll(option, "-", "_"))
 }
 
-// variables returns all names of an option in the environment, the general one first.
+// variables returns all environment variables of an option, the general one first.
 func variables(flag cli.Flag) []string {
 	all := []string{Variable(flag.Names()[0])}
 	if described, ok := flag.(cli.DocGenerationFlag); ok {
@@ -75,7 +75,8 @@ func variables(flag cli.Flag) []string {
 	return all
 }
 
-// Profile is the profile on the command line. A typed empty name selects none.
+// Profile is the profile on the command line. An empty name on the command line selects no
+// profile.
 type Profile struct {
 	Name    string
 	IsTyped bool
@@ -86,8 +87,8 @@ func TypedProfile(c *cli.Context) Profile {
 	return Profile{c.String(ProfileOption), c.IsSet(ProfileOption)}
 }
 
-// Profiles returns the names of the profiles in the file, for completion; none if the
-// file cannot be read.
+// Profiles returns the names of the profiles in the file, for completion. It returns none
+// if the file cannot be read.
 func (s *Sources) Profiles() []string {
 	file, err := Load(s.getenv)
 	if err != nil {
@@ -101,16 +102,16 @@ type Found struct {
 	File        *File
 	Profile     string
 	profileFrom string
-	// Values are in the order of the command's options, without typed options and
-	// defaults.
+	// Values are in the order of the command's options. They omit options on the command
+	// line and defaults.
 	Values []Value
 	// isExposed is set if other users can read the file and it names a file with a
 	// secret.
 	isExposed bool
 }
 
-// Find reads the environment and the file for a command; name is as typed after the
-// program's. isTyped reports whether an option is on the command line.
+// Find reads the environment and the file for a command. name is the command as typed after
+// the program's name. isTyped reports whether an option is on the command line.
 func (s *Sources) Find(app *cli.App, name string, command *cli.Command, profile Profile,
 	isTyped func(string) bool) (*Found, error) {
 	file, err := Load(s.getenv)
@@ -156,7 +157,7 @@ func (s *Sources) getenv(name string) string {
 	return os.Getenv(name)
 }
 
-// profile returns the effective profile: from the command line, the environment, or the
+// profile returns the profile in effect: from the command line, the environment, or the
 // head of the file.
 func (s *Sources) profile(file *File, typed Profile) (name, source string, err error) {
 	name, source = typed.Name, "--"+ProfileOption
@@ -179,7 +180,7 @@ func (s *Sources) profile(file *File, typed Profile) (name, source string, err e
 	return "", "", option.Errorf("%s: no profile is called %q in %s; %s", source, name, path, have)
 }
 
-// find looks an option up in all sources, by precedence.
+// find looks up an option in all sources, in order of precedence.
 func (s *Sources) find(file *File, profile, command string, flag cli.Flag) (Value, bool) {
 	name := flag.Names()[0]
 	if slices.Contains(s.Typed, name) {
@@ -201,7 +202,7 @@ func (s *Sources) find(file *File, profile, command string, flag cli.Flag) (Valu
 	return v, ok
 }
 
-// find looks an option up in a section: first for the command, then for all.
+// find looks up an option in a section: first for the command, then for all commands.
 func (f *File) find(profile, command string, flag cli.Flag) (Value, bool) {
 	for _, prefix := range []string{command + ".", ""} {
 		v := Value{Option: flag.Names()[0]}
@@ -218,7 +219,7 @@ func (f *File) find(profile, command string, flag cli.Flag) (Value, bool) {
 	return Value{}, false
 }
 
-// expanded replaces a leading ~ in a file name, as a shell would.
+// expanded replaces a leading ~ in a file name, as a shell does.
 func expanded(flag cli.Flag, value string) string {
 	rest, isHome := strings.CutPrefix(value, "~/")
 	home, err := os.UserHomeDir()
@@ -228,7 +229,7 @@ func expanded(flag cli.Flag, value string) string {
 	return filepath.Join(home, rest)
 }
 
-// isHidden reports whether a rival of an option has a higher precedence.
+// isHidden reports whether a rival of the option has a higher precedence.
 func (s *Sources) isHidden(v Value, levels map[string]int) bool {
 	for _, pair := range s.Rivals {
 		for i, name := range pair {
@@ -240,7 +241,7 @@ func (s *Sources) isHidden(v Value, levels map[string]int) bool {
 	return false
 }
 
-// isSecretFile reports whether the option of this name names a file with a secret.
+// isSecretFile reports whether the option with this name names a file with a secret.
 func isSecretFile(name string) bool {
 	hasEnd := func(end string) bool { return strings.HasSuffix(name, end) }
 	return name == "tls-key" || slices.ContainsFunc([]string{"-key-file", "-token-file", "-credential-file"}, hasEnd)
@@ -248,7 +249,7 @@ func isSecretFile(name string) bool {
 
 func lastPart(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
-// check returns an error for lines of the file that no command understands.
+// check returns an error for lines of the file that no command knows.
 func (s *Sources) check(app *cli.App, file *File) error {
 	if len(file.lines) == 0 {
 		return nil

@@ -30,12 +30,13 @@ type setting struct {
 	number               int
 }
 
-// PathVariable is the variable that names another file than DefaultPath.
+// PathVariable is the environment variable with the path of the settings file. It replaces
+// DefaultPath.
 const PathVariable = "ECHOCAST_CONFIG"
 
-// DefaultPath returns echocast/config in XDG_CONFIG_HOME, or else in the system's
-// folder for configuration: ~/.config, or %AppData% on Windows. It is empty if there is
-// no such folder.
+// DefaultPath returns the path echocast/config in XDG_CONFIG_HOME or, if that is not set,
+// in the system's folder for configuration: ~/.config, or %AppData% on Windows. It returns
+// "" if there is no such folder.
 func DefaultPath(getenv func(string) string) string {
 	if folder := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(folder) { // the standard ignores relative ones
 		return filepath.Join(folder, "echocast", "config")
@@ -54,10 +55,10 @@ func DefaultPath(getenv func(string) string) string {
 	return filepath.Join(home, ".config", "echocast", "config")
 }
 
-// maxSize is the most bytes of the file.
+// maxSize is the maximum size of the file in bytes.
 const maxSize = 1 << 20
 
-// Load reads the file named by PathVariable, or that of DefaultPath, which need not
+// Load reads the file that PathVariable names, or the file at DefaultPath, which need not
 // exist. It refuses a file that other users of this machine can write, because a setting
 // may be a command. An error names the file and, if a line is wrong, the line.
 func Load(getenv func(string) string) (*File, error) {
@@ -129,7 +130,7 @@ func (f *File) parse(text string) error {
 	return nil
 }
 
-// withoutComment removes a comment after a value and a space.
+// withoutComment removes a comment that follows a value and a space.
 func withoutComment(value string) string {
 	value = strings.TrimSpace(value)
 	if quote := quoteOf(value); quote != "" {
@@ -164,7 +165,7 @@ func (f *File) fault(number int, format string, args ...any) error {
 	return option.Errorf("%s:%d: %s", f.Path, number, fmt.Sprintf(format, args...))
 }
 
-// location returns the place of a setting.
+// location returns the file and line of a setting.
 func (f *File) location(l setting) string {
 	if l.profile == "" {
 		return fmt.Sprintf("%s:%d", f.Path, l.number)

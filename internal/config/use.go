@@ -13,9 +13,9 @@ import (
 	"echocast/internal/text"
 )
 
-// Use fills in options that are not typed from the environment and the file, for every
-// command with options, and adds the option --profile. An error about such an option
-// names its source. Use calls warn if others can read a file that names secrets.
+// Use reads options that are not on the command line from the environment and the file, for
+// every command with options. It also adds the option --profile. An error about such an
+// option names its source. Use calls warn if others can read a file that names secrets.
 func (s *Sources) Use(app *cli.App, warn func(format string, args ...any)) {
 	_ = s.walk("", app.Commands, func(path string, command *cli.Command) error { // never fails
 		takeVariables(command)
@@ -45,8 +45,8 @@ func (s *Sources) wrap(app *cli.App, path string, command *cli.Command, warn fun
 			err = before(c)
 		}
 		if err == nil && len(command.Subcommands) == 0 {
-			// urfave/cli would now look for the Action of each option, which none has, in
-			// a time that grows with the square of their number: 2 ms of those of send.
+			// urfave/cli would now look for the Action of each option. None has an Action,
+			// and the time grows with the square of the number of options: 2 ms for send.
 			flags, command.Flags = command.Flags, nil
 		}
 		return err
@@ -66,7 +66,7 @@ func (s *Sources) wrap(app *cli.App, path string, command *cli.Command, warn fun
 	}
 }
 
-// sourceError adds the source of an option to a command's error.
+// sourceError adds the source of an option to the error of a command.
 type sourceError struct {
 	err    error
 	source string
@@ -75,8 +75,8 @@ type sourceError struct {
 func (e *sourceError) Error() string { return e.err.Error() + " (" + e.source + ")" }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// takeVariables makes Sources read the variables of options instead of urfave/cli, which does
-// not distinguish them from typed options.
+// takeVariables makes Sources read the environment variables of options. urfave/cli would
+// not distinguish their values from options on the command line.
 func takeVariables(command *cli.Command) {
 	for i, flag := range command.Flags {
 		if text, ok := flag.(*cli.StringFlag); ok && len(text.EnvVars) > 0 {
@@ -86,16 +86,16 @@ func takeVariables(command *cli.Command) {
 	}
 }
 
-// named is an option with further names in the environment.
+// named is an option with additional environment variables.
 type named struct {
 	*cli.StringFlag
 	variables []string
 }
 
-// GetEnvVars returns the further names.
+// GetEnvVars returns the additional environment variables.
 func (n *named) GetEnvVars() []string { return n.variables }
 
-// apply sets the options of a command that were not typed.
+// apply sets the options of a command that were not on the command line.
 func (f *Found) apply(c *cli.Context) error {
 	for _, v := range f.Values {
 		for _, value := range v.Texts {
@@ -108,8 +108,8 @@ func (f *Found) apply(c *cli.Context) error {
 	return nil
 }
 
-// explain names the source of the first option that a message is about and that was
-// not typed. It returns "" if there is none.
+// explain returns the source of the first option that a message mentions and that was not
+// on the command line, or "" if there is none.
 func (f *Found) explain(message string) string {
 	words := strings.FieldsFunc(message, func(r rune) bool { return strings.ContainsRune(" ,;:()=", r) })
 	for _, v := range f.Values {
@@ -123,8 +123,9 @@ func (f *Found) explain(message string) string {
 // Default is the source of a value that is not set.
 const Default = "default"
 
-// Show returns the effective values of a command if only the profile is typed, in the
-// order of its options. Without a command it returns the values set for any.
+// Show returns the effective values of a command, in the order of its options, as if only
+// the profile were on the command line. Without a command it returns the values that are
+// set for any command.
 func (s *Sources) Show(app *cli.App, name string, command *cli.Command, profile Profile) ([]Value, error) {
 	if command == nil {
 		return s.changed(app, profile)
@@ -149,7 +150,8 @@ func (s *Sources) Show(app *cli.App, name string, command *cli.Command, profile 
 	return all, nil
 }
 
-// isEmpty reports false: no option is typed for a command that is not run.
+// isEmpty always returns false: no option is on the command line of a command that is not
+// run.
 func isEmpty(string) bool { return false }
 
 // changed returns the file, the profile, and the values that the environment and the
@@ -183,7 +185,7 @@ func (s *Sources) changed(app *cli.App, profile Profile) ([]Value, error) {
 	return all, err
 }
 
-// walk visits all commands with options, each with the words that run it.
+// walk calls visit for each command with options, with the words that run the command.
 func (s *Sources) walk(prefix string, commands []*cli.Command, visit func(string, *cli.Command) error) error {
 	for _, command := range commands {
 		path := strings.TrimSpace(prefix + " " + command.Name)

@@ -1,2 +1,2 @@
-// Package cputime says how much of the processors this process has used.
+// Package cputime measures how much processor time this process has used.
 package cputime

@@ -18,8 +18,8 @@ func Used() time.Duration {
 	return duration(kernel) + duration(user)
 }
 
-// duration converts a count of 100 nanoseconds. Filetime.Nanoseconds is for dates: it
-// subtracts the years before 1970.
+// duration converts a count of 100 ns intervals. Filetime.Nanoseconds would be wrong: it is
+// for dates and subtracts the years before 1970.
 func duration(f syscall.Filetime) time.Duration {
 	return time.Duration(int64(f.HighDateTime)<<32|int64(f.LowDateTime)) * 100
 }

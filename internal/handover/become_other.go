@@ -8,7 +8,8 @@ import (
 	"os/exec"
 )
 
-// become runs another program and ends with it. It returns only an error.
+// become runs another program and exits with its exit code. It returns only if there is an
+// error.
 func become(path string, args []string) error {
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

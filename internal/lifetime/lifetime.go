@@ -1,5 +1,5 @@
-// Package lifetime tracks the end of a connection: this side closes it, or it ends
-// because the other side is gone.
+// Package lifetime tracks the end of a connection: either this side closes it, or the other
+// side is gone.
 package lifetime
 
 import (
@@ -19,12 +19,13 @@ type Lifetime struct {
 	ended   chan struct{}
 }
 
-// New begins a Lifetime.
+// New returns the Lifetime of a new connection.
 func New() *Lifetime {
 	return &Lifetime{closing: make(chan struct{}), ended: make(chan struct{})}
 }
 
-// Close begins closing by this side. It reports whether this is the first call.
+// Close records that this side closes the connection. It reports whether this is the first
+// call.
 func (l *Lifetime) Close() (first bool) {
 	l.closeOnce.Do(func() {
 		first = true
@@ -36,8 +37,8 @@ func (l *Lifetime) Close() (first bool) {
 // Closing returns a channel that Close closes.
 func (l *Lifetime) Closing() <-chan struct{} { return l.closing }
 
-// End records why the connection has ended. Only the first reason counts; End returns
-// that one.
+// End records why the connection has ended. Only the first reason counts. End returns the
+// first reason.
 func (l *Lifetime) End(cause error) error {
 	l.endOnce.Do(func() {
 		l.cause = cause
@@ -59,7 +60,7 @@ func (l *Lifetime) HasEnded() bool {
 	}
 }
 
-// Cause returns the reason given to End, or nil before.
+// Cause returns the reason given to End, or nil if End was not called yet.
 func (l *Lifetime) Cause() error {
 	if l.HasEnded() {
 		return l.cause
@@ -67,8 +68,8 @@ func (l *Lifetime) Cause() error {
 	return nil
 }
 
-// Stopped returns why a call that may still read received data must stop:
-// net.ErrClosed, the cause of ctx, or nil.
+// Stopped returns why a call must stop that may still read received data: net.ErrClosed,
+// the cause of ctx, or nil.
 func (l *Lifetime) Stopped(ctx context.Context) error {
 	select {
 	case <-l.closing:
@@ -91,8 +92,8 @@ func (l *Lifetime) Err(ctx context.Context) error {
 	return l.cause
 }
 
-// Acquire takes a lock made of a channel with one slot; receiving from the channel
-// frees it. Unlike with a mutex, the wait ends with ctx and with Close.
+// Acquire takes a lock that is a channel with one slot. Receiving from the channel frees
+// the lock. Unlike with a mutex, the wait ends when ctx ends and at Close.
 func (l *Lifetime) Acquire(ctx context.Context, lock chan struct{}) error {
 	if err := l.Stopped(ctx); err != nil {
 		return err

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// Writer is the output for people. Until Start it writes lines unchanged. Several
-// goroutines may write at the same time.
+// Writer is the output for people. Until Start is called, it writes lines unchanged.
+// Several goroutines may write at the same time.
 type Writer struct {
-	prefix string // of a line
+	prefix string // of each line
 
 	mu      sync.Mutex
 	w       io.Writer
 	isLog   bool         // Start was called
-	records *slog.Logger // nil while lines stay lines
+	records *slog.Logger // nil while lines are written as lines
 }
 
 // New returns a Writer to w. Each line begins with a prefix, which records omit.
@@ -32,7 +32,7 @@ const (
 )
 
 // Start begins a log in a format, and returns its logger. It applies hide to each text.
-// From then on the stream does not count as a terminal, so that no status line disturbs
+// From then on the stream does not count as a terminal, so that no status line mixes with
 // the log.
 func (w *Writer) Start(format string, level slog.Level, hide func(string) string) *slog.Logger {
 	w.mu.Lock()
@@ -48,7 +48,7 @@ func (w *Writer) Start(format string, level slog.Level, hide func(string) string
 	return slog.New(slog.NewTextHandler(lines{w}, options))
 }
 
-// redactAttributes returns an attribute without secrets, in a short form for people.
+// redactAttributes returns an attribute with secrets hidden, in a short form for people.
 func redactAttributes(a slog.Attr, format string, hide func(string) string) slog.Attr {
 	if format == Text {
 		switch value := a.Value.Any().(type) {
@@ -85,7 +85,7 @@ func (l lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Write writes lines, or a record for each.
+// Write writes lines, or a record for each line once Start was called.
 func (w *Writer) Write(p []byte) (int, error) {
 	if records := w.started(); records != nil {
 		for line := range bytes.Lines(p) {
@@ -106,17 +106,17 @@ func (w *Writer) started() *slog.Logger {
 	return w.records
 }
 
-// Error writes the error that ends the program, as a record of that level if there are
-// records.
+// Error writes the error that ends the program. If there are records, it is a record with
+// level error.
 func (w *Writer) Error(line string) {
 	if records := w.started(); records != nil {
 		records.Error(line)
 		return
 	}
-	_, _ = io.WriteString(w, w.prefix+line+"\n") // nobody can handle an error here
+	_, _ = io.WriteString(w, w.prefix+line+"\n") // a write error cannot be reported
 }
 
-// Unwrap returns the underlying stream, or nil once it is a log.
+// Unwrap returns the underlying stream, or nil after Start.
 func (w *Writer) Unwrap() io.Writer {
 	w.mu.Lock()
 	defer w.mu.Unlock()

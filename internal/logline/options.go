@@ -12,11 +12,11 @@ import (
 	"echocast/logs"
 )
 
-// The levels of --log-level.
+// levels are the values of --log-level.
 var levels = map[string]slog.Level{"": slog.LevelInfo, "info": slog.LevelInfo, "debug": slog.LevelDebug}
 
-// Use adds the options of a log to each command that connects to something, and turns
-// people into the log. Connections find the logger in the command's context.
+// Use adds the options of a log to each command that connects to something. With these
+// options, people becomes the log. Connections get the logger from the command's context.
 func Use(commands []*cli.Command, people *Writer, hide func(string) string) {
 	for _, command := range commands {
 		Use(command.Subcommands, people, hide)
@@ -25,7 +25,7 @@ func Use(commands []*cli.Command, people *Writer, hide func(string) string) {
 		}
 		var verbose bool
 		var format, level string
-		if !hasOption(command, "verbose") { // conversation get has one of its own
+		if !hasOption(command, "verbose") { // conversation get has its own --verbose
 			command.Flags = append(command.Flags, &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Destination: &verbose,
 				DisableDefaultText: true, Usage: "log what the connections do: requests, ICE, states, who joins and leaves"})
 		}

@@ -6,16 +6,16 @@ import (
 	"log/slog"
 )
 
-// ServiceOptions are the settings of the logger of a command that runs for long.
+// ServiceOptions are the settings of the logger of a long-running command.
 type ServiceOptions struct {
-	Records *slog.Logger        // that take all, in place of lines; nil: lines
-	Lines   io.Writer           // for people
+	Records *slog.Logger        // gets everything instead of lines; nil: lines
+	Lines   io.Writer           // output for people
 	Prefix  string              // of a line
-	Hide    func(string) string // takes the secrets out of a line
-	Quiet   bool                // only warnings and errors
+	Hide    func(string) string // removes the secrets from a line
+	Quiet   bool                // log only warnings and errors
 }
 
-// NewService returns a logger that writes records, or lines of name=value for people.
+// NewService returns a logger that writes records, or for people lines of name=value.
 func NewService(o *ServiceOptions) *slog.Logger {
 	switch {
 	case o.Records != nil && o.Quiet:
@@ -35,7 +35,7 @@ func NewService(o *ServiceOptions) *slog.Logger {
 	return slog.New(slog.NewTextHandler(serviceLines{o}, options))
 }
 
-// warnings handles warnings and errors alone.
+// warnings handles only warnings and errors.
 type warnings struct{ slog.Handler }
 
 func (w warnings) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
@@ -44,7 +44,7 @@ func (w warnings) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return warnings{w.Handler.WithAttrs(attrs)}
 }
 
-// serviceLines writes lines with the prefix, and without the secrets in them.
+// serviceLines adds the prefix to each line and removes secrets.
 type serviceLines struct{ *ServiceOptions }
 
 func (l serviceLines) Write(line []byte) (int, error) {

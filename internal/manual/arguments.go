@@ -7,8 +7,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// implied are the values of options that may be written without one, where an option or nothing
-// follows.
+// implied are the values of options that may be written without a value, if another option
+// or nothing follows.
 var implied = map[string]string{"monitor": "play"}
 
 // FlagsFirst moves flags before the inputs, because the flag package stops at the first
@@ -22,7 +22,7 @@ func FlagsFirst(app *cli.App, args []string) []string {
 		return args
 	}
 	words := 2
-	for ; words < len(args); words++ { // commands below it stay in front
+	for ; words < len(args); words++ { // subcommands stay in front
 		inner := slices.IndexFunc(command.Subcommands, func(c *cli.Command) bool { return c.HasName(args[words]) })
 		if inner < 0 {
 			break
@@ -63,7 +63,7 @@ func FlagsFirst(app *cli.App, args []string) []string {
 
 func isOption(word string) bool { return len(word) > 1 && word[0] == '-' }
 
-// needsValue reports whether the next word is the value of this flag.
+// needsValue reports whether this flag takes the next word as its value.
 func needsValue(command *cli.Command, word string) bool {
 	name := word[1:]
 	if name != "" && name[0] == '-' {
@@ -75,10 +75,11 @@ func needsValue(command *cli.Command, word string) bool {
 			return !isBool
 		}
 	}
-	return false // unknown, or with "=": the flag package takes it from here
+	return false // unknown, or with "=": the flag package handles it
 }
 
-// AsksForHelp looks for -h, which asks for the short help, and --help among the options.
+// AsksForHelp looks among the options for --help, and for -h, which asks for the short
+// help.
 func (m *Manual) AsksForHelp(words []string) (asked, short bool) {
 	command, rest := m.Command(words)
 	for i := 0; i < len(rest) && rest[i] != "--"; i++ {
@@ -92,8 +93,8 @@ func (m *Manual) AsksForHelp(words []string) (asked, short bool) {
 	return false, false
 }
 
-// Explain adds advice to an error of the flag package: the option that was probably
-// meant, the missing value, or the missing unit of a time.
+// Explain adds advice to an error of the flag package: the option that was probably meant,
+// the missing value, or the missing unit of a time.
 func Explain(command *cli.Command, err error) string {
 	text := err.Error()
 	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: -"); unknown && command != nil {
@@ -121,7 +122,7 @@ func Explain(command *cli.Command, err error) string {
 	return text
 }
 
-// missingValue says which value an option needs.
+// missingValue says what kind of value an option needs.
 func missingValue(command *cli.Command, name string) string {
 	text := "--" + name + " needs a value after it"
 	if command == nil {

@@ -25,8 +25,8 @@ var fish string
 //go:embed scripts/powershell
 var powershell string
 
-// Script returns a shell's completion script. The script asks the program for
-// candidates, so it need not change with it.
+// Script returns a shell's completion script. The script asks the program for candidates,
+// so it does not change when the commands do.
 func (m *Manual) Script(shell string) (string, error) {
 	text, known := map[string]string{"bash": bash, "zsh": zsh, "fish": fish, "powershell": powershell}[shell]
 	if !known {
@@ -35,11 +35,12 @@ func (m *Manual) Script(shell string) (string, error) {
 	return strings.ReplaceAll(text, "PROGRAM", m.App.Name), nil
 }
 
-// Files is the line that allows file names.
+// Files is a line of output that says that file names are allowed.
 const Files = ":files"
 
-// Complete writes the candidates for the current word after the words before it: one
-// per line, with a tab and a description; then Files if a file may be named.
+// Complete writes the candidates for the current word, given the words before it. Each line
+// has a candidate, a tab and its description. If a file name is allowed, the last line is
+// Files.
 func (m *Manual) Complete(out io.Writer, current string, before []string) {
 	for _, candidate := range m.candidates(current, before) {
 		fmt.Fprintln(out, candidate)
@@ -92,7 +93,7 @@ func (m *Manual) names(before []string) []candidate {
 	return all
 }
 
-// candidate is a word with its description.
+// candidate is a word and its description.
 type candidate struct{ word, meaning string }
 
 func listed(commands []*cli.Command) []candidate {
@@ -123,7 +124,7 @@ func plain(words []string) []candidate {
 	return all
 }
 
-// matching returns the lines of candidates with this prefix.
+// matching returns the lines of the candidates that begin with word.
 func matching(word string, all []candidate) []string {
 	var lines []string
 	for _, c := range all {

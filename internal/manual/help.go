@@ -9,8 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// MaxWidth is the largest width of a help page in columns: longer lines are hard to
-// read.
+// MaxWidth is the maximum width of a help page in columns. Longer lines are hard to read.
 const MaxWidth = 100
 
 // page writes a help page.
@@ -21,14 +20,14 @@ type page struct {
 
 func (p page) line(text string) { fmt.Fprintln(p.out, text) }
 
-// paragraph writes text wrapped to the width, each line after an indent.
+// paragraph writes text wrapped to the width, and indents each line.
 func (p page) paragraph(text string, indent int) {
 	for _, line := range wrap(text, p.width-indent) {
 		p.line(strings.TrimRight(strings.Repeat(" ", indent)+line, " "))
 	}
 }
 
-// row writes a name and a text beside it, or below it if there is no space.
+// row writes a name with a text beside it, or below it if there is not enough space.
 func (p page) row(name, text string, column int) {
 	if p.width < 60 || len(name)+2 > column {
 		p.line(name)
@@ -43,8 +42,8 @@ func (p page) row(name, text string, column int) {
 	}
 }
 
-// Help writes the help of a command, or of the program if words is empty. A short help
-// fits a screen. It returns false if there is no such command.
+// Help writes the help of a command, or of the program if words is empty. A short help fits
+// on a screen. It returns false if there is no such command.
 func (m *Manual) Help(out io.Writer, words []string, width int, short bool) bool {
 	p := page{out, min(width, MaxWidth)}
 	if len(words) == 0 {
@@ -116,7 +115,7 @@ func (m *Manual) command(p page, c named, short bool) {
 		p.line("")
 		p.line("examples:")
 		for _, example := range examples {
-			p.line("  " + example) // unbroken, so that it can be copied
+			p.line("  " + example) // not wrapped, so that it can be copied
 		}
 	}
 	if text := strings.TrimSpace(c.command.Description); text != "" && !short {
@@ -195,8 +194,8 @@ func (o option) spec() string {
 	return spec
 }
 
-// mostChoices is how many choices a help page lists. If there are more, a command lists
-// them.
+// mostChoices is how many choices a help page lists. If there are more, the help names a
+// command that lists them.
 const mostChoices = 10
 
 // text returns the description of an option with its choices, default and variables.

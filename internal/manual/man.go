@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// WriteMan writes a manual page for the program and for each command to a
-// folder, as man reads them.
+// WriteMan writes a manual page for the program and for each command to a folder, in the
+// format of man.
 func (m *Manual) WriteMan(folder string) error {
 	pages := append([]named{{name: m.App.Name}}, m.commands()...)
 	for _, c := range pages {
@@ -23,7 +23,7 @@ func (m *Manual) WriteMan(folder string) error {
 	return nil
 }
 
-// man writes the page of a command, or that of the program.
+// man writes the manual page of a command, or of the program.
 func (m *Manual) man(out io.Writer, c named) {
 	title := strings.ReplaceAll(c.name, " ", "-")
 	fmt.Fprintf(out, ".TH %s 1 \"\" \"%s %s\"\n", strings.ToUpper(title), m.App.Name, m.App.Version)
@@ -91,7 +91,7 @@ func roffLines(lines []string) []string {
 	return all
 }
 
-// roffText formats paragraphs; it keeps lines that begin with a space.
+// roffText formats paragraphs. It does not change lines that begin with a space.
 func roffText(text string) string {
 	var out strings.Builder
 	asIs := false

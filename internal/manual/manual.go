@@ -1,5 +1,5 @@
-// Package manual renders the documentation of a command line: help pages for the
-// terminal, man pages, and shell completion. All come from one description, that of
+// Package manual renders the documentation of a command line: help pages for the terminal,
+// man pages, and shell completion. All of them are made from the command definitions of
 // urfave/cli.
 package manual
 
@@ -10,35 +10,35 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Manual is a command line with the information that urfave/cli does not have.
+// Manual is a command line, with information that urfave/cli does not have.
 type Manual struct {
 	App *cli.App
-	// Groups are the headings of options, in order. Options in no group are below the
-	// heading "other".
+	// Groups are the headings of options, in order. Options that are in no group are listed
+	// under the heading "other".
 	Groups []Group
 	// Choices are the values of an option, by its name.
 	Choices map[string][]string
-	// Common are the options in the short help of a command, by the name of the
-	// command. Other commands list their first ten.
+	// Common are the options in the short help of a command, by the command's name. For
+	// other commands the short help lists the first ten options.
 	Common map[string][]string
 	// Sections are the headings of commands, in order.
 	Sections []Group
-	// Topics are further help pages that belong to no command.
+	// Topics are additional help pages that belong to no command.
 	Topics []Topic
 }
 
-// Group is a heading and the names below it.
+// Group is a heading and the names under it.
 type Group struct {
 	Name    string
 	Members []string
 }
 
-// Topic is a help page that belongs to no command. Foot is the line in each command's
-// help that refers to it.
+// Topic is a help page that belongs to no command. Foot is the line in the help of each
+// command that refers to it.
 type Topic struct{ Name, Usage, Text, Foot string }
 
-// Command returns the command named by the words, and the remaining words. It returns
-// nil if the first word names no command.
+// Command returns the command that the words name, and the remaining words. It returns nil
+// if the first word names no command.
 func (m *Manual) Command(words []string) (*cli.Command, []string) {
 	var found *cli.Command
 	commands := m.App.Commands
@@ -52,8 +52,8 @@ func (m *Manual) Command(words []string) (*cli.Command, []string) {
 	return found, words
 }
 
-// commands returns the commands that are not hidden, those of subcommands too,
-// each with its full name.
+// commands returns all commands that are not hidden, including subcommands, each with its
+// full name.
 func (m *Manual) commands() []named {
 	var all []named
 	var walk func(prefix string, commands []*cli.Command)
@@ -79,7 +79,7 @@ type named struct {
 // option is one flag, formatted for people.
 type option struct {
 	names   []string // with dashes, short ones first
-	value   string   // the placeholder of its value, "" for a switch
+	value   string   // placeholder for its value; "" for a switch
 	usage   string
 	deflt   string
 	env     []string
@@ -127,7 +127,7 @@ func (m *Manual) option(flag cli.Flag, described cli.DocGenerationFlag) option {
 	return o
 }
 
-// placeholder returns the word in backquotes and the text without the quotes.
+// placeholder returns the word in backquotes, and the text without the backquotes.
 func placeholder(usage string) (name, text string) {
 	before, rest, _ := strings.Cut(usage, "`")
 	word, after, isWhole := strings.Cut(rest, "`")
@@ -137,7 +137,7 @@ func placeholder(usage string) (name, text string) {
 	return word, before + word + after
 }
 
-// Default returns the default of an option as it is typed, or a description of it.
+// Default returns the default of an option, as it would be typed, or a description of it.
 func Default(flag cli.Flag) string {
 	described, ok := flag.(cli.DocGenerationFlag)
 	if !ok {
@@ -149,7 +149,7 @@ func Default(flag cli.Flag) string {
 	return described.GetValue()
 }
 
-// grouped returns the options below their headings.
+// grouped returns the options by heading.
 func (m *Manual) grouped(options []option) (headings []string, members map[string][]option) {
 	members = map[string][]option{}
 	for _, o := range options {
@@ -167,7 +167,7 @@ func (m *Manual) grouped(options []option) (headings []string, members map[strin
 	return headings, members
 }
 
-// other is the heading of options in no group.
+// other is the heading of options that are in no group.
 const other = "other"
 
 func (m *Manual) heading(o option) string {
@@ -198,8 +198,8 @@ func (m *Manual) common(c *cli.Command, options []option) []option {
 	return few
 }
 
-// usage returns the usage lines of a command, and its examples, which follow an empty
-// line.
+// usage returns the usage lines of a command, and its examples, which follow the first
+// empty line.
 func usage(c named) (lines, examples []string) {
 	typed, rest, _ := strings.Cut(c.command.UsageText, "\n\n")
 	if lines = trimmed(typed); len(lines) > 0 {

@@ -2,8 +2,8 @@ package manual
 
 import "strings"
 
-// Closest returns the word that was probably meant, or "" if none is like it. A
-// word of four letters may have one mistake, a longer one two.
+// Closest returns the word that was probably meant, or "" if none is similar. A word of three
+// or four letters may have one mistake, and a longer word two.
 func Closest(word string, words []string) string {
 	best, least := "", 3
 	if len(word) < 5 {
@@ -20,8 +20,8 @@ func Closest(word string, words []string) string {
 	return best
 }
 
-// distance counts the letters to insert, delete, change or swap with the next
-// to make b of a.
+// distance returns the number of edits that turn b into a. An edit inserts, deletes or
+// changes a letter, or swaps it with the next one.
 func distance(a, b string) int {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	var older []int

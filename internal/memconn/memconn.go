@@ -1,4 +1,4 @@
-// Package memconn provides connections in memory that carry messages.
+// Package memconn provides in-memory connections that carry messages.
 package memconn
 
 import (
@@ -8,10 +8,10 @@ import (
 	"sync"
 )
 
-// backlog is how many messages wait for the other end before Send blocks.
+// backlog is how many messages may wait for the other end before Send blocks.
 const backlog = 64
 
-// Conn is one end of a pair: an echo.Conn, and a replica.Conn.
+// Conn is one end of a pair. It is an echo.Conn and a replica.Conn.
 type Conn struct {
 	out, in   chan []byte
 	gone      chan struct{} // closed by Close of the other end
@@ -19,7 +19,7 @@ type Conn struct {
 	closeOnce func()
 }
 
-// Pair returns the two ends of a connection in memory.
+// Pair returns the two ends of a new connection.
 func Pair() (a, b *Conn) {
 	there, back := make(chan []byte, backlog), make(chan []byte, backlog)
 	closedA, closedB := make(chan struct{}), make(chan struct{})
@@ -28,7 +28,7 @@ func Pair() (a, b *Conn) {
 	return a, b
 }
 
-// Send sends a message, and blocks while the other end has too many to read. The error
+// Send sends a message. It blocks while too many messages wait at the other end. The error
 // is net.ErrClosed, io.EOF if the other end was closed, or the cause of ctx.
 func (c *Conn) Send(ctx context.Context, msg []byte) error {
 	if err := c.ended(); err != nil {

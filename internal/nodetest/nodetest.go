@@ -1,4 +1,4 @@
-// Package nodetest runs programs for Node.js in tests.
+// Package nodetest runs Node.js programs in tests.
 package nodetest
 
 import (
@@ -12,8 +12,9 @@ import (
 	"echocast/internal/testwait"
 )
 
-// Need skips the test where Node.js, or a library in a folder of programs, is not
-// installed. Where the environment sets the variable require, it fails the test.
+// Need skips the test if Node.js, or a library in the folder of the programs, is not
+// installed. If the environment variable that require names is set, it fails the test
+// instead.
 func Need(t testing.TB, folder, library, require string) {
 	t.Helper()
 	_, err := exec.LookPath("node")
@@ -29,9 +30,9 @@ func Need(t testing.TB, folder, library, require string) {
 	}
 }
 
-// Start starts a program of a folder, and returns what it prints in lines of JSON. The
-// channel is closed when the program ends, which it does when its standard input ends:
-// with the test.
+// Start starts a program in a folder, and returns the values that it prints as lines of
+// JSON. The channel is closed when the program ends. The program ends when its standard
+// input ends, which happens at the end of the test.
 func Start[E any](t testing.TB, folder, program string, arguments ...string) <-chan E {
 	t.Helper()
 	command := exec.CommandContext(testwait.Context(t), "node", append([]string{program}, arguments...)...)

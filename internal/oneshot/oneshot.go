@@ -1,8 +1,7 @@
 //go:build cgo
 
-// Package oneshot converts a whole signal with one call of libsoxr. It is the
-// reference that the streaming resampler is tested against, and is linked into
-// nothing else.
+// Package oneshot converts a whole signal with one call of libsoxr. It is the reference
+// against which the streaming resampler is tested. Nothing else links it.
 package oneshot
 
 /*

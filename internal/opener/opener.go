@@ -10,10 +10,10 @@ import (
 )
 
 // exitTimeout is how long Open waits for the launcher. A program that shows the file itself
-// takes longer and is left running.
+// runs longer, and Open leaves it running.
 const exitTimeout = 3 * time.Second
 
-// Command returns the command that opens a file on a system, by its GOOS.
+// Command returns the command that opens a file on the system with this GOOS.
 func Command(goos, file string) []string {
 	switch goos {
 	case "darwin":
@@ -24,11 +24,11 @@ func Command(goos, file string) []string {
 	return []string{"xdg-open", file}
 }
 
-// Open opens a file. It returns an error if the desktop's launcher fails within three
-// seconds.
+// Open opens a file. It returns an error if the desktop's launcher fails within
+// exitTimeout.
 func Open(ctx context.Context, file string) error {
 	args := Command(runtime.GOOS, file)
-	command := exec.Command(args[0], args[1:]...) // it may outlive this program
+	command := exec.Command(args[0], args[1:]...) // no context: it may outlive this program
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("opener: %w", err)
 	}

@@ -6,7 +6,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// OneID returns the only argument of a command, the id of what it is about.
+// OneID returns the only argument of a command, an id. what names the kind of id for
+// errors.
 func OneID(c *cli.Context, what string) (string, error) {
 	if c.NArg() != 1 || c.Args().First() == "" {
 		return "", Errorf("%s takes the id of one %s", c.Command.HelpName, what)
@@ -14,7 +15,7 @@ func OneID(c *cli.Context, what string) (string, error) {
 	return c.Args().First(), nil
 }
 
-// NoInputs fails if a command without inputs is given any.
+// NoInputs returns an error if a command that takes no inputs has any.
 func NoInputs(c *cli.Context) error {
 	if c.Args().Present() {
 		return Errorf("%s takes options only, and no %q", c.Command.HelpName, c.Args().First())
@@ -22,7 +23,7 @@ func NoInputs(c *cli.Context) error {
 	return nil
 }
 
-// WithoutInputs makes the action of a command that takes options only.
+// WithoutInputs returns the action of a command that takes only options.
 func WithoutInputs(run func(context.Context) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if err := NoInputs(c); err != nil {
@@ -32,12 +33,12 @@ func WithoutInputs(run func(context.Context) error) cli.ActionFunc {
 	}
 }
 
-// WithInputs makes the action of a command that takes inputs.
+// WithInputs returns the action of a command that takes inputs.
 func WithInputs(run func(ctx context.Context, names []string) error) cli.ActionFunc {
 	return func(c *cli.Context) error { return run(c.Context, c.Args().Slice()) }
 }
 
-// NeedsCommand makes the action of a command that only has commands below it.
+// NeedsCommand returns the action of a command that only has subcommands.
 func NeedsCommand(name string) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		return Errorf("%s has no command %q; %s --help lists them", name, c.Args().First(), name)

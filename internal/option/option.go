@@ -1,5 +1,5 @@
-// Package option makes the options of commands out of the variables that they set, and
-// refuses options and arguments that are wrong.
+// Package option defines the options of commands by the variables that they set. It also
+// checks options and arguments.
 package option
 
 import (
@@ -11,19 +11,18 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Error is wrong usage: what is wrong, and what to type.
+// Error reports wrong usage. Its text says what is wrong and what to type.
 type Error struct{ text string }
 
 // Error says what is wrong.
 func (e *Error) Error() string { return e.text }
 
-// Errorf makes an Error.
+// Errorf returns an Error with a formatted text.
 func Errorf(format string, args ...any) error { return &Error{fmt.Sprintf(format, args...)} }
 
-// New makes the flag that sets *to. Its names are separated by commas, the long
-// one first. The usage is written as the help prints it: at its end may stand what
-// the default means, "(default: TEXT)", and the variables that set the option too,
-// "[$NAME, $NAME]".
+// New returns the flag that sets *to. names are separated by commas, the long name first.
+// usage is the text in the help. It may end in a description of the default, "(default:
+// TEXT)", and in the variables that also set the option, "[$NAME, $NAME]".
 func New[T string | int | float64 | time.Duration](to *T, names string, value T, usage string) cli.Flag {
 	usage, variables := cutEnd(usage, " [$", "]")
 	usage, shown := cutEnd(usage, " (default: ", ")")
@@ -48,7 +47,7 @@ func New[T string | int | float64 | time.Duration](to *T, names string, value T,
 	return flag
 }
 
-// cutEnd takes off the end of a text that begins and ends with these marks.
+// cutEnd splits off the end of a text if it has the form begin…end.
 func cutEnd(text, begin, end string) (before, inside string) {
 	before, inside, found := strings.Cut(text, begin)
 	if !found || !strings.HasSuffix(inside, end) {
@@ -57,13 +56,13 @@ func cutEnd(text, begin, end string) (before, inside string) {
 	return before, strings.TrimSuffix(inside, end)
 }
 
-// Bool makes the flag that sets *to to true.
+// Bool returns the flag that sets *to to true.
 func Bool(to *bool, names, usage string) cli.Flag {
 	all := strings.Split(names, ", ")
 	return &cli.BoolFlag{Name: all[0], Aliases: all[1:], Destination: to, DisableDefaultText: true, Usage: usage}
 }
 
-// Quiet is --quiet, which means the same for each command.
+// Quiet returns the flag --quiet, which means the same in each command.
 func Quiet(to *bool) cli.Flag {
 	return Bool(to, "quiet, q", "say nothing but warnings and errors")
 }
@@ -71,7 +70,7 @@ func Quiet(to *bool) cli.Flag {
 // Join concatenates lists of flags.
 func Join(lists ...[]cli.Flag) (all []cli.Flag) { return slices.Concat(lists...) }
 
-// OneOf fails if the value of a flag is not one of the known ones.
+// OneOf returns an error if the value of a flag is not one of the known values.
 func OneOf(flag, value string, known ...string) error {
 	if value == "" && slices.Contains(known, "") {
 		return nil

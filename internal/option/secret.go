@@ -11,8 +11,8 @@ import (
 )
 
 // Secret returns the contents of the file that a flag names or, if file is empty, of an
-// environment variable. Whatever is printed later hides it. It warns of a file that other
-// users can read.
+// environment variable. From then on, output hides the secret. Secret warns if other users
+// can read the file.
 func Secret(flag, file, variable string, warn func(format string, args ...any)) (string, error) {
 	if file == "" {
 		value := os.Getenv(variable)
@@ -33,7 +33,7 @@ func Secret(flag, file, variable string, warn func(format string, args ...any)) 
 	return contents, nil
 }
 
-// WarnPublic warns of a file with a secret that other users can read.
+// WarnPublic warns if other users can read a file with a secret.
 func WarnPublic(warn func(format string, args ...any), file string) {
 	warn("every user of this machine can read %s: run chmod 600 on it", file)
 }

@@ -1,7 +1,7 @@
 //go:build cgo
 
 // Package opusencoder is a thin binding of libopus' encoder, for speech. It encodes the
-// sound of the stand-ins; decoding is done in Go.
+// sound of the stand-in replicas. Decoding is done in Go.
 package opusencoder
 
 /*
@@ -26,15 +26,16 @@ import (
 	"unsafe"
 )
 
-// Available is true if this build has libopus.
+// Available reports whether this build has libopus.
 const Available = true
 
 const (
 	bitRate       = 32000
-	largestPacket = 1275 // bytes, as RFC 6716 allows
+	largestPacket = 1275 // bytes; the limit of RFC 6716
 )
 
-// Encoder encodes speech, of which channels are interleaved. It is for one goroutine at a time.
+// Encoder encodes speech with interleaved channels. Only one goroutine may use it at a
+// time.
 type Encoder struct {
 	handle   *C.OpusEncoder
 	channels int
@@ -45,8 +46,8 @@ type Encoder struct {
 // closes it.
 func NewStereo(rate int) (*Encoder, error) { return create(rate, 2, 2*bitRate, false) }
 
-// New returns an encoder for mono samples at 8, 12, 16, 24 or 48 kHz. With dtx, silence
-// becomes an occasional packet of two bytes. The caller closes it.
+// New returns an encoder for mono samples at 8, 12, 16, 24 or 48 kHz. With dtx, silence is
+// encoded as an occasional packet of two bytes. The caller closes it.
 func New(rate int, dtx bool) (*Encoder, error) { return create(rate, 1, bitRate, dtx) }
 
 func create(rate, channels, bits int, dtx bool) (*Encoder, error) {

@@ -1,23 +1,23 @@
 //go:build !cgo
 
-// Package opusencoder is a thin binding of libopus' encoder, for speech. This
-// build is without cgo, and has none.
+// Package opusencoder is a thin binding of libopus' encoder, for speech. This build has no
+// cgo, so it cannot encode.
 package opusencoder
 
 import "errors"
 
-// Available is true if this build has libopus.
+// Available reports whether this build has libopus.
 const Available = false
 
-// Encoder is never made here.
+// Encoder cannot be created in this build.
 type Encoder struct{}
 
-// New fails.
+// New returns an error in this build.
 func New(int, bool) (*Encoder, error) {
 	return nil, errors.New("this build has no libopus, which takes cgo")
 }
 
-// NewStereo fails.
+// NewStereo returns an error in this build.
 func NewStereo(rate int) (*Encoder, error) { return New(rate, false) }
 
 // Lookahead is never called.

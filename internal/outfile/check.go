@@ -9,7 +9,7 @@ import (
 	"echocast/internal/text"
 )
 
-// NameError reports a file name that must not be written.
+// NameError reports a file name to which echocast must not write.
 type NameError struct{ text string }
 
 // Error says what is wrong with the name.
@@ -17,9 +17,9 @@ func (e *NameError) Error() string { return e.text }
 
 func refuse(format string, args ...any) error { return &NameError{fmt.Sprintf(format, args...)} }
 
-// CheckAll returns an error if a file cannot be written; files are given by the options
-// that name them. A *NameError reports that two options name one file, or that one
-// names an input or something that is not a file. It skips empty names.
+// CheckAll returns an error if a file cannot be written. files maps options to the files
+// that they name. A *NameError reports that two options name the same file, or that an
+// option names an input or something that is not a file. Empty names are skipped.
 func CheckAll(files map[string]string, inputs []string) error {
 	options := slices.Sorted(maps.Keys(files))
 	for i, option := range options {
@@ -45,12 +45,12 @@ func CheckAll(files map[string]string, inputs []string) error {
 
 // checkName refuses names of inputs, and names that are not files.
 func checkName(option, file string, inputs []string) error {
-	if file == "-" { // the name of standard output elsewhere
+	if file == "-" { // other options use it for standard output
 		return refuse("%s -: it is not written to standard output; name a file", option)
 	}
 	target, err := os.Stat(file)
 	if file == "" || err != nil {
-		return nil // it will be created, or creating it returns the error
+		return nil // it will be created, or creating it fails
 	}
 	if !target.Mode().IsRegular() {
 		return refuse("%s %s: it is written as a file, and this is none", option, file)

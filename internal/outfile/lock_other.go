@@ -4,5 +4,5 @@ package outfile
 
 import "os"
 
-// lock does nothing: here only the user keeps two processes from writing one file.
+// lock does nothing. On this system two processes can write the same file.
 func lock(*os.File) error { return nil }

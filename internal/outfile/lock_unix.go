@@ -16,7 +16,7 @@ func lock(file *os.File) error {
 		return ErrInUse
 	}
 	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOLCK) {
-		return nil // a file system without locks
+		return nil // the file system has no locks
 	}
 	return err
 }

@@ -1,5 +1,6 @@
 // Package outfile creates private files for recordings and traces, which contain a person's
-// voice. Only the owner can read them, unless the file exists with other permissions.
+// voice. Only the owner can read them, unless the file already exists with other
+// permissions.
 package outfile
 
 import (
@@ -12,16 +13,15 @@ import (
 	"strings"
 )
 
-// private is the mode of a new file: only its owner can read it.
+// private is the mode of a new file. Only the owner can read it.
 const private = 0o600
 
-// ErrInUse reports that another process, or this one, is writing the file.
+// ErrInUse reports that some process is already writing the file.
 var ErrInUse = errors.New("it is being written by another process")
 
-// Create opens a file for writing and empties it. A new file is private; an
-// existing one keeps its mode. The file is locked until it is closed, where the
-// system has such locks: Create returns ErrInUse for a locked file and leaves it
-// as it is.
+// Create opens a file for writing and empties it. A new file is private. An existing file
+// keeps its mode. If the system has file locks, the file is locked until it is closed. For
+// a locked file Create returns ErrInUse and does not change the file.
 func Create(name string) (*os.File, error) {
 	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, private)
 	if err != nil {
@@ -34,7 +34,7 @@ func Create(name string) (*os.File, error) {
 	return file, nil
 }
 
-// Write creates a file, and lets write fill it.
+// Write creates a file and calls write to fill it.
 func Write(name string, write func(io.Writer) error) error {
 	file, err := Create(name)
 	if err != nil {
@@ -47,7 +47,7 @@ func Write(name string, write func(io.Writer) error) error {
 func empty(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return err // a device has nothing to empty
+		return err // a device cannot be truncated
 	}
 	if err := lock(file); err != nil {
 		return err
@@ -55,7 +55,7 @@ func empty(file *os.File) error {
 	return file.Truncate(0)
 }
 
-// Check returns an error if Create would fail, and changes nothing.
+// Check returns an error if Create would fail. It changes nothing.
 func Check(name string) error {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, private)
 	if err == nil {
@@ -74,9 +74,8 @@ func Check(name string) error {
 // mostNumbers is how many numbers CreateNumbered tries.
 const mostNumbers = 100_000
 
-// CreateNumbered creates a new private file whose name is that of name with a
-// number of at least n before its extension, such as heard-2.wav for heard.wav.
-// It never opens a file that exists.
+// CreateNumbered creates a new private file. Its name is name with a number of at least n
+// before the extension, such as heard-2.wav for heard.wav. It never opens an existing file.
 func CreateNumbered(name string, n int) (*os.File, error) {
 	extension := filepath.Ext(name)
 	for last := n + mostNumbers; n < last; n++ {
@@ -89,7 +88,7 @@ func CreateNumbered(name string, n int) (*os.File, error) {
 	return nil, fmt.Errorf("%s: too many numbered files", name)
 }
 
-// Same reports whether two names mean the same file, which need not exist.
+// Same reports whether two names refer to the same file. The file need not exist.
 func Same(a, b string) bool {
 	if a == "" || b == "" {
 		return false
@@ -102,7 +101,8 @@ func Same(a, b string) bool {
 	return resolve(a) == resolve(b)
 }
 
-// resolve returns the absolute path of a file, with the links of its folder resolved.
+// resolve returns the absolute path of a file. It resolves symbolic links in the path of
+// its folder.
 func resolve(name string) string {
 	path, err := filepath.Abs(name)
 	if err != nil {

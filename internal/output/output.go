@@ -1,6 +1,6 @@
 // Package output writes the data of a command to stdout, and lines for people to stderr.
-// These begin with "echocast: ", and show no secret and no control character of another
-// machine.
+// These lines begin with "echocast: ". They contain no secrets, and no control characters
+// from another machine.
 package output
 
 import (
@@ -19,8 +19,8 @@ import (
 // Prefix begins each line for people.
 const Prefix = "echocast: "
 
-// Streams are the standard streams of a run. If In is an io.Closer, a cancelled
-// run closes it to end a read that blocks.
+// Streams are the standard streams of a run. If In is an io.Closer, a cancelled run closes
+// it to end a blocked read.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -34,10 +34,10 @@ func (s Streams) Warn(format string, args ...any) {
 	fmt.Fprintf(s.Err, Prefix+"%s\n", ForPeople(fmt.Sprintf(format, args...)))
 }
 
-// ForPeople returns a message without secrets and control characters.
+// ForPeople returns a message with secrets hidden and control characters escaped.
 func ForPeople(words string) string { return text.Printable(redact.Hide(words)) }
 
-// Error is an error of writing to stdout.
+// Error reports that writing to stdout failed.
 type Error struct{ Err error }
 
 // Error says what is wrong with stdout.
@@ -46,14 +46,14 @@ func (e *Error) Error() string { return "stdout: " + text.WithoutPath(e.Err).Err
 // Unwrap returns the error of the write.
 func (e *Error) Unwrap() error { return e.Err }
 
-// NobodyReads reports whether err means that the reader of stdout has gone, which is
-// not an error.
+// NobodyReads reports whether err means that the reader of stdout has closed it. That is
+// not a failure.
 func NobodyReads(err error) bool {
 	broken, ok := errors.AsType[*Error](err)
 	return ok && errors.Is(broken, syscall.EPIPE)
 }
 
-// PrintedError is an error that was printed already, and only makes the exit code.
+// PrintedError is an error that was already printed. It only determines the exit code.
 type PrintedError struct{ Err error }
 
 // Error returns the text that was printed.
@@ -87,8 +87,8 @@ func JSON(out io.Writer, value any) error {
 	return Text(out, string(line)+"\n")
 }
 
-// JSONLines writes values to stdout as lines of JSON, in which addresses and commands
-// stay as people copy them: without escapes for HTML.
+// JSONLines writes values to stdout as lines of JSON. It does not escape characters for
+// HTML, so that people can copy addresses and commands.
 func JSONLines[T any](out io.Writer, values []T) error {
 	var lines strings.Builder
 	encoder := json.NewEncoder(&lines)
@@ -101,8 +101,8 @@ func JSONLines[T any](out io.Writer, values []T) error {
 	return Text(out, lines.String())
 }
 
-// Table writes rows to stdout in columns. head has the names of the columns, with tabs
-// between them; without one there are only the rows.
+// Table writes rows to stdout in columns. head holds the names of the columns, separated by
+// tabs. If it is empty, Table writes only the rows.
 func Table(out io.Writer, head string, rows [][]string) error {
 	var lines strings.Builder
 	table := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
@@ -112,7 +112,7 @@ func Table(out io.Writer, head string, rows [][]string) error {
 	for _, row := range rows {
 		fmt.Fprintln(table, printableRow(row))
 	}
-	_ = table.Flush() // into memory
+	_ = table.Flush() // it writes into memory
 	return Text(out, lines.String())
 }
 

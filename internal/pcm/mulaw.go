@@ -2,10 +2,10 @@ package pcm
 
 import "math/bits"
 
-// Mu-law stores the logarithm of a sample in 8 bits: a sign, the number of the
-// segment (each twice as wide as the one before) and four bits for the place
-// within it, all inverted (ITU-T G.711, table 2; its 14-bit values are scaled to
-// 16 bits). The bias makes every segment begin at a power of two.
+// Mu-law stores the logarithm of a sample in 8 bits: a sign, the number of the segment
+// (each is twice as wide as the previous one), and four bits for the position in the
+// segment. All bits are inverted (ITU-T G.711, table 2; its 14-bit values are scaled to 16
+// bits). With the bias, every segment begins at a power of two.
 const (
 	muLawBias    = 132
 	muLawLargest = 32635 // larger samples are clipped
@@ -32,9 +32,9 @@ func DecodeMuLaw(code byte) int16 {
 	return size
 }
 
-// DecodeALaw returns the sample of an A-law code: a sign, the number of the segment
-// (each twice as wide as the one before, but for the lowest two) and four bits for the
-// place within it. Every second bit is stored inverted.
+// DecodeALaw returns the sample of an A-law code: a sign, the number of the segment (each
+// is twice as wide as the previous one, except the lowest two), and four bits for the
+// position in the segment. Every second bit is inverted.
 func DecodeALaw(code byte) int16 {
 	code ^= 0x55
 	segment, place := code>>4&7, int16(code&15)
@@ -48,7 +48,7 @@ func DecodeALaw(code byte) int16 {
 	return v
 }
 
-// Encode returns the code of each sample, by a function such as EncodeMuLaw.
+// Encode returns the code of each sample. encode is a function such as EncodeMuLaw.
 func Encode(samples []int16, encode func(sample int16) byte) []byte {
 	out := make([]byte, len(samples))
 	for i, sample := range samples {
@@ -57,7 +57,7 @@ func Encode(samples []int16, encode func(sample int16) byte) []byte {
 	return out
 }
 
-// Decode returns the sample of each code, by a function such as DecodeMuLaw.
+// Decode returns the sample of each code. decode is a function such as DecodeMuLaw.
 func Decode(codes []byte, decode func(code byte) int16) []int16 {
 	out := make([]int16, len(codes))
 	for i, code := range codes {

@@ -6,16 +6,16 @@ import (
 	"sync"
 )
 
-// shortest is the shortest text that Growing treats as a secret: shorter ones are too
-// likely part of ordinary words.
+// shortest is the minimum length in bytes of a text that Growing treats as a secret.
+// Shorter texts are too likely to be part of ordinary words.
 const shortest = 8
 
-// Growing is a set of Secrets that grows, for example by the room token that a service
-// returns. The zero value is empty.
+// Growing is a set of secrets to which more can be added, for example the room token that a
+// service returns. The zero value is empty.
 type Growing struct {
 	mu    sync.Mutex
 	texts []string
-	known *Secrets // of texts; nil: it is to be made
+	known *Secrets // of texts; nil: not computed yet
 }
 
 // Add adds each line of the texts, without surrounding space, as a secret. It skips

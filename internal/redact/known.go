@@ -7,11 +7,11 @@ import (
 )
 
 // Known holds the secrets that this process has seen so far. All runs of a command share
-// it, because hiding the secret of another run does no harm.
+// it. Hiding the secret of another run does no harm.
 var Known Growing
 
-// Hide returns text without the secrets of Known. Apply it to all text for people, and
-// to JSON about a failure, that may repeat the words of a server or a file.
+// Hide returns text with the secrets of Known hidden. Apply it to all text for people, and
+// to JSON about a failure, because these may quote a server or a file.
 func Hide(text string) string { return Known.Secrets().Text(text) }
 
 // KnowWords adds the secrets in the words of a command line to Known.
@@ -21,14 +21,14 @@ func KnowWords(words []string) {
 			_, word, _ = strings.Cut(word, "=")
 		}
 		KnowIn(word)
-		for part := range strings.SplitSeq(word, ",") { // it may be a list of URLs
+		for part := range strings.SplitSeq(word, ",") { // a word may be a list of URLs
 			KnowIn(part)
 		}
 	}
 }
 
-// KnowIn adds to Known the password and the tokens in a URL, and the VALUE of NAME=VALUE
-// where the name says that it is secret.
+// KnowIn adds to Known the password and the tokens in a URL. It also adds the VALUE of
+// NAME=VALUE if the name says that the value is secret.
 func KnowIn(word string) {
 	u, err := url.Parse(word)
 	if err != nil || u.Host == "" {
@@ -47,11 +47,11 @@ func KnowIn(word string) {
 	}
 }
 
-// secretEnds are the ends of the names of secrets, such as access_token.
+// secretEnds are endings of the names of secrets. For example, access_token ends in token.
 var secretEnds = []string{"token", "key", "secret", "password", "signature", "authorization"}
 
-// isSecretName reports whether a parameter or a header with this name holds a secret. t
-// is the meeting token of a Daily room.
+// isSecretName reports whether a parameter or a header with this name contains a secret.
+// The parameter t is the meeting token of a Daily room.
 func isSecretName(name string) bool {
 	hasEnd := func(end string) bool { return strings.HasSuffix(strings.ToLower(name), end) }
 	return name == "t" || slices.ContainsFunc(secretEnds, hasEnd)

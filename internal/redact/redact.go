@@ -1,5 +1,5 @@
-// Package redact removes secrets from text that leaves the process: errors, logs,
-// traces and JSON. A server may repeat a secret, plain or encoded.
+// Package redact removes secrets from text that leaves the process: errors, logs, traces
+// and JSON. A server may repeat a secret, unchanged or encoded.
 package redact
 
 import (
@@ -16,7 +16,7 @@ import (
 // Mark replaces a secret.
 const Mark = "redacted"
 
-// shortestCode is the minimum length of the base64 form of a secret. Shorter ones would
+// shortestCode is the minimum length of the base64 form of a secret. A shorter form would
 // match ordinary words.
 const shortestCode = 6
 
@@ -32,7 +32,7 @@ func New(secrets ...string) *Secrets {
 	if len(secrets) == 0 {
 		return &Secrets{}
 	}
-	// The longest first: one secret may be the beginning of another.
+	// Longest first, because one secret may be the beginning of another.
 	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	var forms []string
 	for _, secret := range secrets {
@@ -42,9 +42,9 @@ func New(secrets ...string) *Secrets {
 	return &Secrets{regexp.MustCompile(strings.Join(forms, "|"))}
 }
 
-// Text returns text with Mark in place of each secret. It finds a secret in plain form,
-// in hexadecimal, in base64 also within longer text, and with any of its characters
-// escaped as in a URL, a JSON or Go string, or HTML.
+// Text returns text with each secret replaced by Mark. It finds a secret unchanged, in
+// hexadecimal, in base64 (also within longer text), and with any of its characters escaped
+// as in a URL, a JSON or Go string, or HTML.
 func (s *Secrets) Text(text string) string {
 	if s == nil || s.pattern == nil {
 		return text
@@ -52,8 +52,8 @@ func (s *Secrets) Text(text string) string {
 	return s.pattern.ReplaceAllLiteralString(text, Mark)
 }
 
-// Error returns err with its message redacted by Text. errors.Is and errors.As work as
-// with err. The result is err itself if there is nothing to hide.
+// Error returns err with its message redacted by Text. errors.Is and errors.As work as with
+// err. If there is nothing to hide, it returns err itself.
 func (s *Secrets) Error(err error) error {
 	if err == nil {
 		return nil
@@ -73,11 +73,10 @@ func (e *redactedError) Error() string { return e.text }
 
 func (e *redactedError) Unwrap() error { return e.cause }
 
-// entities are the characters with a named entity in HTML.
+// entities maps characters to their named entities in HTML.
 var entities = map[rune]string{'&': "&amp;", '<': "&lt;", '>': "&gt;", '"': "&quot;", '\'': "&apos;"}
 
-// escaped returns a pattern for the secret with none, some or all of its characters
-// escaped.
+// escaped returns a pattern that matches the secret with any of its characters escaped.
 func escaped(secret string) string {
 	var pattern strings.Builder
 	for _, c := range secret {
@@ -94,7 +93,7 @@ func escaped(secret string) string {
 	return pattern.String()
 }
 
-// inBytes formats each byte of a character.
+// inBytes formats each byte of a character with format.
 func inBytes(format string, c rune) (all string) {
 	for _, b := range []byte(string(c)) {
 		all += fmt.Sprintf(format, b)
@@ -102,7 +101,7 @@ func inBytes(format string, c rune) (all string) {
 	return all
 }
 
-// inBase64 returns patterns for the secret in base64, in both alphabets and at any
+// inBase64 returns patterns that match the secret in base64, in both alphabets and at any
 // offset. They omit the characters that depend on neighbouring bytes.
 func inBase64(secret string) (patterns []string) {
 	for before := range 3 {
