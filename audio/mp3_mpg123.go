@@ -10,8 +10,8 @@ package audio
 
 typedef struct { int code; size_t bytes; } mp3_result;
 
-// mp3_decode feeds one frame and decodes it into out. A note that the format is
-// new has no samples with it: they come on the way.
+// mp3_decode feeds one frame and decodes it into out. libmpg123 may first return MPG123_NEW_FORMAT
+// without samples; they follow with the next call.
 static mp3_result mp3_decode(mpg123_handle *handle, const unsigned char *frame, size_t frame_bytes,
                              float *out, size_t out_bytes) {
 	mp3_result result = {0, 0};
@@ -51,14 +51,14 @@ type frameDecoder struct {
 	cleanup runtime.Cleanup
 }
 
-// refuse has nothing to refuse: libmpg123 reads whatever has a frame header.
+// refuse returns nil: libmpg123 reads every frame with a valid header.
 func refuse(mpegHeader, []byte) error { return nil }
 
-// refuseFile has nothing to refuse either.
+// refuseFile returns nil, for the same reason.
 func refuseFile(*os.File) error { return nil }
 
-// newFrameDecoder prepares to decode frames like the one with header h. The
-// garbage collector frees what close was forgotten for.
+// newFrameDecoder returns a decoder of frames like the one with header h. If the caller does
+// not call close, the garbage collector frees the handle.
 func newFrameDecoder(h mpegHeader) (*frameDecoder, error) {
 	var code C.int
 	d := &frameDecoder{handle: C.mpg123_new(nil, &code)}
@@ -73,8 +73,8 @@ func newFrameDecoder(h mpegHeader) (*frameDecoder, error) {
 	return d, nil
 }
 
-// freeSize is the length of the frames in free format as libmpg123 counts it:
-// without header and padding. -1 stands for all other streams.
+// freeSize returns the length in bytes of the frames in free format as libmpg123 counts it,
+// without header and padding. It returns -1 for all other streams.
 func freeSize(h mpegHeader) C.long {
 	if h.Free == 0 {
 		return -1
@@ -86,7 +86,7 @@ func mpg123Error(code C.int) error {
 	return fmt.Errorf("mp3: libmpg123: %s", C.GoString(C.mpg123_plain_strerror(code)))
 }
 
-// restart forgets the frames so far: what follows is another stream.
+// restart forgets the frames so far, because another stream follows.
 func (d *frameDecoder) restart() error {
 	if code := C.mpg123_open_feed(d.handle); code != C.MPG123_OK {
 		return mpg123Error(code)
@@ -94,8 +94,8 @@ func (d *frameDecoder) restart() error {
 	return nil
 }
 
-// decode turns a frame into n samples in p, which has room for all that a frame
-// can hold. No frame is damaged: libmpg123 makes the best of it.
+// decode decodes a frame into n samples in p, which has room for the longest frame. damaged is
+// always nil: libmpg123 decodes damaged frames as well as it can.
 func (d *frameDecoder) decode(frame []byte, p []float32) (n int, damaged, err error) {
 	result := C.mp3_decode(d.handle,
 		(*C.uchar)(unsafe.SliceData(frame)), C.size_t(len(frame)),

@@ -158,9 +158,9 @@ type synthesis struct {
 	rested        int           // frames without sound since the last with it
 }
 
-// The samples of a frame depend on those of up to two frames in front of it: half
-// of a granule overlaps the next, and the filters hold 16 of its 18 samples. One
-// more frame gives them the main data they refer to.
+// framesBefore is how many earlier frames the samples of a frame depend on. They depend on the
+// samples of two frames: half of a granule overlaps the next, and the filters hold 16 of its 18
+// samples. One more frame has the main data to which these two refer.
 const framesBefore = 2 + 1
 
 func (s *synthesis) started() bool { return s.normal.decoder != nil }
@@ -284,7 +284,7 @@ func isClipped(pcm []byte) bool {
 }
 
 // sampleIn reads a sample of 16 bits. go-mp3 has cut off its fraction, so sampleIn adds half a
-// step, which is nearer on average. Silence stays silence.
+// step away from zero, which is nearer on average. Silence stays silence.
 func sampleIn(b []byte) float32 {
 	switch v := float32(int16(binary.LittleEndian.Uint16(b))); {
 	case v > 0:

@@ -22,18 +22,16 @@ func (f layer3Frame) isMiddleSide() bool {
 	return f.mode == jointStereo && f.extension&middleSideStereo != 0
 }
 
-// framePacker rewrites layer III frames for go-mp3, which loses bytes in three
-// ways: it computes the length of MPEG-2 frames without the padding byte where
-// 144·bitrate/rate is even, it decodes from the wrong place where a frame
-// refers to data that is not there, and a failed frame takes the data of all
-// before with it.
+// framePacker rewrites layer III frames for go-mp3, which loses bytes in three ways. It
+// computes the length of MPEG-2 frames without the padding byte if 144·bitrate/rate is even.
+// It decodes from the wrong place if a frame refers to missing data. After a failed frame it
+// has lost the data of all earlier frames.
 //
-// The main data of a frame may begin up to 511 bytes before the frame itself,
-// in what the frames before left over (ISO/IEC 11172-3, 2.4.2.7). So every
-// frame is packed into the longest there is at its rate, of 320 or 160 kbit/s:
-// header, side information, the bytes of its own that it uses, zeros, and at
-// the end the latest bytes of main data, where the next frame looks for them.
-// A decoder skips the zeros as it skips ancillary data.
+// The main data of a frame may begin up to 511 bytes before the frame itself, in space that
+// earlier frames left over (ISO/IEC 11172-3, 2.4.2.7). So every frame is packed into the
+// longest possible one at its rate, of 320 or 160 kbit/s. It has the header, the side
+// information, the main data of the frame, zeros, and at the end the latest bytes of main data,
+// where the next frame looks for them. A decoder skips the zeros as it skips ancillary data.
 type framePacker struct {
 	latest []byte // end of the main data so far
 	packed []byte
@@ -47,14 +45,14 @@ type packedFrame struct {
 	samples int // for each channel
 }
 
-// lowered is a copy of a frame with lower levels.
+// lowered returns a copy of a frame with lower levels.
 func (f packedFrame) lowered(steps int) packedFrame {
 	f.bytes = slices.Clone(f.bytes)
 	lowerGains(f.header, f.side(), steps)
 	return f
 }
 
-// silenced is a copy of a frame without its sound.
+// silenced returns a copy of a frame without its sound.
 func (f packedFrame) silenced() packedFrame {
 	f.bytes = slices.Clone(f.bytes)
 	clear(f.side())
@@ -63,15 +61,15 @@ func (f packedFrame) silenced() packedFrame {
 
 func (f packedFrame) side() []byte { return f.bytes[mpegHeaderLength:xingOffset(f.header)] }
 
-// remember appends to the main data and drops what no frame can refer to.
+// remember appends to the main data and drops the bytes that no frame can refer to any more.
 func (p *framePacker) remember(own []byte) {
 	kept := p.latest[max(0, len(p.latest)-maxMainDataBegin):]
 	p.latest = append(append(p.latest[:0], kept...), own...)
 }
 
-// pack rewrites a frame, the main data of which was remembered, for a decoder
-// that holds so many bytes of main data. A frame that refers to more, as the
-// first of a cut stream does, becomes silent. The error is errDamaged.
+// pack rewrites a frame, whose main data was remembered, for a decoder that holds held bytes of
+// main data. A frame that refers to more, such as the first of a cut stream, becomes silent.
+// The error is errDamaged.
 func (p *framePacker) pack(f layer3Frame, held int) (packedFrame, error) {
 	begin, used := mainDataBegin(f.header, f.side), mainDataLength(f.header, f.side)
 	switch {
@@ -87,15 +85,15 @@ func (p *framePacker) pack(f layer3Frame, held int) (packedFrame, error) {
 	return p.fill(f, f.own[:max(0, used-begin)]), nil
 }
 
-// silent is a frame without sound in place of f. It keeps the data that later
-// frames may refer to.
+// silent returns a frame without sound in place of f. It keeps the data that later frames may
+// refer to.
 func (p *framePacker) silent(f layer3Frame) packedFrame {
 	f.side = make([]byte, len(f.side))
 	return p.fill(f, nil)
 }
 
-// fill lays out a packed frame. It has no checksum, which go-mp3 would ignore,
-// and tells go-mp3 nothing of joint stereo.
+// fill lays out a packed frame. The frame has no checksum, which go-mp3 would ignore, and its
+// header does not declare joint stereo.
 func (p *framePacker) fill(f layer3Frame, own []byte) packedFrame {
 	const unchecked, rateAndPrivate, longestPadded, modeExtension = 0x01, 0x0D, 0xE2, 0x30
 	p.packed = append(p.packed[:0], f.head[0], f.head[1]|unchecked,
@@ -108,8 +106,8 @@ func (p *framePacker) fill(f layer3Frame, own []byte) packedFrame {
 	return packedFrame{f.header, p.packed, held, f.header.samples()}
 }
 
-// packedRoom is how many bytes of main data fit a packed frame by go-mp3's
-// account, which adds the padding of MPEG-2 before it halves.
+// packedRoom returns how many bytes of main data fit a packed frame, as go-mp3 calculates it:
+// for MPEG-2 it adds the padding before it halves.
 func packedRoom(h mpegHeader) int {
 	length := 144*320_000/h.Rate + 1
 	if h.Version != mpeg1 {
@@ -118,9 +116,9 @@ func packedRoom(h mpegHeader) int {
 	return length - xingOffset(h)
 }
 
-// sideBlocks tells where in the side information the blocks of each granule
-// and channel begin, in bits, and how many there are of which size (ISO/IEC
-// 11172-3, 2.4.1.7, and 13818-3, 2.4.1.7).
+// sideBlocks returns where in the side information the blocks of each granule and channel
+// begin, in bits, their size in bits, and their number (ISO/IEC 11172-3, 2.4.1.7, and 13818-3,
+// 2.4.1.7).
 func sideBlocks(h mpegHeader) (start, size, count int) {
 	switch {
 	case h.Version != mpeg1:
@@ -131,8 +129,8 @@ func sideBlocks(h mpegHeader) (start, size, count int) {
 	return 20, 59, 4
 }
 
-// mainDataLength is the length of a frame's main data, in bytes: the sum of the
-// fields part2_3_length, which begin the blocks.
+// mainDataLength returns the length of a frame's main data in bytes: the sum of the fields
+// part2_3_length, which begin the blocks.
 func mainDataLength(h mpegHeader, side []byte) int {
 	at, size, count := sideBlocks(h)
 	bits := 0
@@ -143,9 +141,9 @@ func mainDataLength(h mpegHeader, side []byte) int {
 	return (bits + 7) / 8
 }
 
-// Steps of level, each a factor of the fourth root of 2. Middle and side that are
-// half the sum and half the difference, less by √2, do not clip where left and right
-// do not.
+// Steps of level, each a factor of the fourth root of 2. Middle and side are the sum and the
+// difference, divided by √2. Lowered by another √2, they are half the sum and half the
+// difference, which do not clip if left and right do not.
 const (
 	middleSideSteps = 2
 	quietSteps      = 8

@@ -7,19 +7,19 @@ const (
 	// decoded ahead: the first second or two. Short speech never starts a
 	// goroutine, and long speech is not heard later.
 	parallelLead = 64
-	// segmentFrames is how many frames are decoded in one piece. Each piece
-	// costs its warm-up, of 8 frames or 16 as a rule.
+	// segmentFrames is how many frames are decoded in one piece. For each piece, usually 8 or
+	// 16 frames have to be decoded before as a warm-up.
 	segmentFrames = 64
-	// maxMP3Workers bounds the memory: each has one piece of 0.7 MB, and two
-	// more wait to be read or filled.
+	// maxMP3Workers limits the memory: each worker has one piece of 0.7 MB, and two more
+	// pieces wait to be read or filled.
 	maxMP3Workers = 4
 )
 
-// parallelFrames decodes segments of a stream on several processors at once. A
-// reader goroutine cuts the input into segments, workers decode each from its
-// own warm-up on, and next gives the frames in order, bit for bit as
-// serialFrames would. The segments go round: free, then in both jobs and
-// ordered, done, free again. All goroutines have ended when close returns.
+// parallelFrames decodes segments of a stream on several processors at once. A reader goroutine
+// cuts the input into segments, and workers decode each segment after its own warm-up. next
+// returns the frames in order, bit for bit as serialFrames would. Segments are reused: they are
+// free, then in both jobs and ordered, then done, then free again. All goroutines have ended
+// when close returns.
 type parallelFrames struct {
 	frames    *mpegFrames
 	history   *warmUp
@@ -31,8 +31,8 @@ type parallelFrames struct {
 	running   sync.WaitGroup
 
 	current *mp3Segment
-	item    int // frames of current that were given out
-	given   int // and their samples
+	item    int // frames of current that were returned
+	given   int // their samples
 }
 
 // mp3Segment is a row of frames, decoded in one piece.
@@ -41,8 +41,8 @@ type mp3Segment struct {
 	frames []segmentFrame
 	warmUp int // how many of frames are only warm-up
 	pcm    []float32
-	err    error         // what comes instead of more frames, if anything
-	done   chan struct{} // gets one token when the segment is decoded
+	err    error         // why no frames follow; nil if they do
+	done   chan struct{} // receives once, when the segment is decoded
 }
 
 type segmentFrame struct {
@@ -53,7 +53,8 @@ type segmentFrame struct {
 	damaged error
 }
 
-// newParallelFrames continues where frames is, behind those of history, with so many decoders.
+// newParallelFrames continues from the current position of frames, after those of history, with
+// so many decoders.
 func newParallelFrames(frames *mpegFrames, history *warmUp, workers int) (*parallelFrames, error) {
 	decoders := make([]*frameDecoder, workers)
 	for i := range decoders {
@@ -97,8 +98,8 @@ func (p *parallelFrames) close() {
 	}
 }
 
-// read fills segments until the frames end. None of its sends can block: there
-// is room for all segments.
+// read fills segments until the frames end. Its sends never block, because the channels have
+// room for all segments.
 func (p *parallelFrames) read() {
 	defer close(p.jobs)
 	for {
@@ -132,7 +133,7 @@ func (p *parallelFrames) work(decoder *frameDecoder) {
 	}
 }
 
-// next gives the next frame in order.
+// next returns the next frame in order.
 func (p *parallelFrames) next() (decodedFrame, error) {
 	for p.current == nil || p.item == len(p.current.frames) {
 		if p.current != nil {
@@ -154,8 +155,8 @@ func (p *parallelFrames) next() (decodedFrame, error) {
 
 func (p *parallelFrames) ready() bool { return p.current != nil && p.item < len(p.current.frames) }
 
-// warm empties s and begins it with the frames of history that it needs, of
-// which all but the last are there for their main data alone.
+// warm empties s and adds the frames of history that it needs. The first ones are needed only
+// for their main data.
 func (s *mp3Segment) warm(history *warmUp) {
 	history.drop()
 	s.coded = append(s.coded[:0], history.bytes...)
@@ -171,7 +172,7 @@ func (s *mp3Segment) warm(history *warmUp) {
 	}
 }
 
-// fill adds the next frames. The error is what ended them.
+// fill adds the next frames. The error says why there are no more.
 func (s *mp3Segment) fill(frames *mpegFrames, history *warmUp) error {
 	for range segmentFrames {
 		coded, err := frames.nextCoded()
@@ -185,7 +186,7 @@ func (s *mp3Segment) fill(frames *mpegFrames, history *warmUp) error {
 	return nil
 }
 
-// decode replaces the frames' bytes by samples.
+// decode decodes the frames to samples.
 func (s *mp3Segment) decode(decoder *frameDecoder) {
 	if err := decoder.restart(); err != nil {
 		s.frames, s.err = nil, err
@@ -205,7 +206,7 @@ func (s *mp3Segment) decode(decoder *frameDecoder) {
 	}
 }
 
-// decodeFrame puts the samples of a frame into s.pcm, from index at on.
+// decodeFrame decodes a frame into s.pcm, from index at on.
 func (s *mp3Segment) decodeFrame(decoder *frameDecoder, frame *segmentFrame, coded []byte, at int) (err error) {
 	if frame.tag != nil {
 		return decoder.restart()

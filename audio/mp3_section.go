@@ -6,30 +6,30 @@ import (
 	"io"
 )
 
-// mp3Section is a Source over frames of one format in a row.
+// mp3Section is a Source over successive frames of one format.
 //
-// What the encoder added in front and behind is left out where a Xing or Info
-// tag tells how much. Streams of one format that were put one behind the other
-// are each treated so: together they give what they would give one by one.
+// If a Xing or Info tag states how many samples the encoder added in front and at the end, they
+// are left out. The same holds for each of several concatenated streams of one format: together
+// they give the same samples as one by one.
 type mp3Section struct {
 	frames  *mpegFrames
 	stream  mpegHeader
 	decoded frameSource
-	ahead   *decodeAhead // nil where frames are decoded one by one
+	ahead   *decodeAhead // nil if frames are decoded one by one
 	length  mp3Length
 	damage  mp3Damage
-	pending []float32 // decoded and not given out
-	held    []float32 // memory for pending where it has to outlive its frame
+	pending []float32 // decoded and not returned yet
+	held    []float32 // memory for pending if it has to outlive its frame
 	next    *formatChangeError
 	err     error
 }
 
-// frameSource gives the frames of one format decoded, one by one. The error of
-// next is that of mpegFrames.next, or wraps ErrFormat for a frame that this
-// build does not read, or comes from the decoder.
+// frameSource returns the decoded frames of one format, one by one. The error of next is that of
+// mpegFrames.next or of the decoder, or wraps ErrFormat for a frame that this build does not
+// read.
 type frameSource interface {
 	next() (decodedFrame, error)
-	ready() bool // whether next has a frame that is decoded already
+	ready() bool // reports whether the next frame is decoded already
 	close()
 }
 
@@ -38,15 +38,14 @@ type decodedFrame struct {
 	header  mpegHeader
 	tag     *xingTag // if the frame is a stream's first and holds no sound
 	samples []float32
-	damaged error // why there is silence in place of sound
+	damaged error // why the frame was replaced by silence; nil if it was not
 }
 
 func (s *mp3Section) Format() Format { return s.stream.format() }
 
-// ReadSamples implements Source. It gives the samples of one frame, so that
-// none waits for input it does not need, and of those that are decoded already.
-// It ends with io.EOF where frames of another format follow, and s.next tells
-// which.
+// ReadSamples implements Source. It returns the samples of one frame, and of further frames that
+// are decoded already, so that no sample waits for input that it does not need. If frames of
+// another format follow, it returns io.EOF, and s.next says which format.
 func (s *mp3Section) ReadSamples(p []float32) (int, error) {
 	n, err := s.readFrame(p)
 	for err == nil && len(p)-n >= s.stream.Channels && s.decoded.ready() {
@@ -55,12 +54,12 @@ func (s *mp3Section) ReadSamples(p []float32) (int, error) {
 		n += more
 	}
 	if n > 0 {
-		return n, nil // the error, if any, comes again
+		return n, nil // the next call returns the error again, if any
 	}
 	return 0, err
 }
 
-// readFrame gives samples of one frame, or the error that ended the section.
+// readFrame returns samples of one frame, or the error that ended the section.
 func (s *mp3Section) readFrame(p []float32) (int, error) {
 	channels := s.stream.Channels
 	if len(p) < channels {
@@ -81,8 +80,8 @@ func (s *mp3Section) readFrame(p []float32) (int, error) {
 	return 0, s.err
 }
 
-// advance fetches the next frame. What is still pending stays: it is padding,
-// unless more frames come than the tag claims.
+// advance fetches the next frame. Samples that are still pending are kept: they are padding,
+// unless more frames follow than the tag states.
 func (s *mp3Section) advance() error {
 	kept := len(s.pending) > 0
 	if kept {
@@ -117,7 +116,7 @@ func (s *mp3Section) advance() error {
 // decodeAhead says when a section starts to decode ahead.
 type decodeAhead struct {
 	workers int
-	lead    int // frames to decode one by one before
+	lead    int // frames to decode one by one before that
 	history warmUp
 }
 
@@ -138,8 +137,8 @@ func (s *mp3Section) lookAhead() (err error) {
 	return nil
 }
 
-// end frees the decoders and turns what ended the frames into what ReadSamples
-// returns.
+// end frees the decoders, and returns the error of ReadSamples for the cause that ended the
+// frames.
 func (s *mp3Section) end(cause error) error {
 	s.decoded.close()
 	s.length.check(s.Format())
@@ -147,7 +146,7 @@ func (s *mp3Section) end(cause error) error {
 		return io.EOF
 	}
 	s.length.left(s.frames.skipped)
-	if l := &s.length; s.frames.isCut && l.delivered-l.begin >= l.claimed { // else check has said it
+	if l := &s.length; s.frames.isCut && l.delivered-l.begin >= l.claimed { // otherwise check warns
 		s.length.warnings.add("the MP3 is cut off inside a frame, which is left out")
 	}
 	s.length.silenced(s.damage.frames)
@@ -160,15 +159,15 @@ func (s *mp3Section) end(cause error) error {
 // mp3Damage counts the frames that were replaced by silence.
 type mp3Damage struct {
 	frames int
-	run    int // of them, those in a row up to now
+	run    int // how many of the latest frames in a row
 }
 
-// maxSilencedRun is how many damaged frames in a row still count as a damaged
-// stream: half a second of MPEG-2 at 24 kHz. More than that is no MP3.
+// maxSilencedRun is how many damaged frames in a row are accepted: half a second of MPEG-2 at 24
+// kHz. An input with more is not MP3.
 const maxSilencedRun = 20
 
-// add takes account of one more frame, which is damaged unless cause is nil.
-// The error wraps ErrFormat.
+// add counts one more frame, which is damaged unless cause is nil. If there are too many, the
+// error wraps ErrFormat.
 func (d *mp3Damage) add(cause error) error {
 	if cause == nil {
 		d.run = 0

@@ -1,11 +1,11 @@
 package audio
 
-// serialFrames decodes one frame after the other where it is called.
+// serialFrames decodes one frame after the other in the goroutine of its caller.
 type serialFrames struct {
 	frames  *mpegFrames
 	decoder *frameDecoder
 	pcm     []float32
-	history *warmUp // nil if nothing will ever go on elsewhere
+	history *warmUp // nil if no other decoder will ever continue
 }
 
 func newSerialFrames(frames *mpegFrames) (*serialFrames, error) {
@@ -45,8 +45,8 @@ type codedFrame struct {
 	tag    *xingTag // if the frame is a stream's first and holds no sound
 }
 
-// nextCoded is next with a look into the frame, which is complete or silent.
-// The error wraps ErrFormat also where this build does not read the frame.
+// nextCoded is like next, but also examines the frame. The frame it returns is complete or
+// silent. The error also wraps ErrFormat if this build does not read the frame.
 func (f *mpegFrames) nextCoded() (codedFrame, error) {
 	h, frame, err := f.next()
 	if err == nil {

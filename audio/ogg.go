@@ -9,8 +9,8 @@ import (
 	"math"
 )
 
-// oggMagics are the first bytes of a logical stream's first packet, by what it
-// holds.
+// oggMagics lists the first bytes of a logical stream's first packet, with the name of its
+// content.
 var oggMagics = []struct{ head, name string }{
 	{opusMagic, "Opus"},
 	{"\x01vorbis", "Vorbis"},
@@ -26,7 +26,7 @@ var oggMagics = []struct{ head, name string }{
 	{"\x01audio", "OGM audio"},
 }
 
-// oggName tells from its first packet what a logical stream holds.
+// oggName returns the name of a logical stream's content, according to its first packet.
 func oggName(id []byte) string {
 	for _, m := range oggMagics {
 		if bytes.HasPrefix(id, []byte(m.head)) {
@@ -36,8 +36,8 @@ func oggName(id []byte) string {
 	return "unknown data"
 }
 
-// otherOgg names an Ogg stream that is not read, from its first bytes, or is
-// empty.
+// otherOgg returns the name of an Ogg stream that this package does not read, according to its
+// first bytes; "" for any other input.
 func otherOgg(r *bufio.Reader) string {
 	head, _ := r.Peek(oggHeaderLength)
 	if len(head) < oggHeaderLength || head[5]&oggBegins == 0 {
@@ -55,21 +55,21 @@ func otherOgg(r *bufio.Reader) string {
 
 // oggCodec decodes the packets of one logical stream.
 type oggCodec interface {
-	// duration is how long, on the stream's clock, packets play together if
-	// decoding starts with them. It leaves the codec as new.
+	// duration returns how long packets play together, on the stream's clock, if decoding
+	// starts with them. Afterwards the codec is in its initial state.
 	duration(packets []oggPacket) int64
 	// decode returns the samples of a packet, valid until the next call.
 	decode(packet []byte) ([]float32, error)
 }
 
-// oggSound is what the headers of a logical stream say.
+// oggSound is the information in the headers of a logical stream.
 type oggSound struct {
 	codec         oggCodec
 	name          string
 	format        Format
 	tick          int64 // the clock's rate divided by the sampling rate
-	skip          int64 // how much of the begin is no sound, on the clock
-	mayBeginEarly bool  // the stream may begin before position 0, which is no sound
+	skip          int64 // how much of the beginning is not sound, on the clock
+	mayBeginEarly bool  // the stream may begin before position 0; that part is not sound
 }
 
 func newOggSound(pages *oggPages) (oggSound, error) {
@@ -86,23 +86,21 @@ func newOggSound(pages *oggPages) (oggSound, error) {
 	return oggSound{}, fmt.Errorf("%w: the Ogg stream holds %s; Opus and Vorbis are read", ErrFormat, pages.name)
 }
 
-// oggDecoder is a Source over the Opus or Vorbis in an Ogg stream. Logical
-// streams of one codec and format that stand one behind the other are one
-// sound: together they give what they would give one by one.
+// oggDecoder is a Source over the Opus or Vorbis in an Ogg stream. Successive logical streams of
+// one codec and format are one sound: together they give the same samples as one by one.
 //
-// A frame is heard if its instant lies in the stretch that the stream's clock
-// marks as sound: not before the first position (Opus: behind the pre-skip) and
-// before the position of the page that is marked as the last. Of n positions,
-// the first even, Opus at half the clock's rate so gives n/2 frames, rounded
-// up.
+// A frame is heard if its time is within the range that the stream's clock marks as sound: at or
+// after the first position (Opus: after the pre-skip), and before the position of the page that
+// is marked as the last. So Opus, which is decoded at half the clock's rate, gives n/2 frames,
+// rounded up, for n positions of which the first is even.
 type oggDecoder struct {
 	pages    *oggPages
 	sound    oggSound
 	position int64 // of the next decoded frame; the first one in the stream is 0
-	hasBegun bool  // the first page of sound was seen
+	hasBegun bool  // the first page of sound was read
 	origin   int64 // granule position where the decoded frames begin
 	begin    int64 // position where the sound begins
-	end      int64 // and ends, as far as known
+	end      int64 // position where the sound ends, as far as known
 	ready    []float32
 	err      error
 }
@@ -119,8 +117,8 @@ func openOgg(r *bufio.Reader, end *inputEnd) (decoder, error) {
 	return newConstantFormat(d), nil
 }
 
-// startStream reads the headers of the next logical stream. Sound begins on a page of
-// its own in all Ogg mappings; some writers put it behind the headers all the same.
+// startStream reads the headers of the next logical stream. All Ogg mappings require that sound
+// begins on a new page, but some writers put it on the page of the headers.
 func (d *oggDecoder) startStream() error {
 	sound, err := newOggSound(d.pages)
 	if err != nil {
@@ -142,8 +140,7 @@ func (d *oggDecoder) Warnings() []string { return d.pages.warnings }
 
 func (d *oggDecoder) Close() error { return nil }
 
-// ReadSamples gives what one packet holds, so that live input is passed on as
-// it comes.
+// ReadSamples returns the samples of one packet, so that live input is passed on as it arrives.
 func (d *oggDecoder) ReadSamples(p []float32) (int, error) {
 	channels := d.sound.format.Channels
 	if len(p) < channels {
@@ -191,11 +188,10 @@ func (d *oggDecoder) followingStream() error {
 	return nil
 }
 
-// enter takes note of where a page ends. The position of the first page tells
-// where on the clock the stream begins, which need not be 0: what was recorded
-// live begins late, and Vorbis that was cut out begins early, inside a packet.
-// The position of the last page can lie inside its packets and ends the sound
-// there.
+// enter reads the position at which a page ends. The position of the first page says where on
+// the clock the stream begins. That need not be 0: a live recording begins late, and Vorbis that
+// was cut out of a stream begins early, inside a packet. The position of the last page may be
+// inside its packets; the sound ends there.
 func (d *oggDecoder) enter(page *oggPage) {
 	if len(page.packets) == 0 {
 		return
@@ -217,10 +213,10 @@ func (d *oggDecoder) enter(page *oggPage) {
 	}
 }
 
-// decode decodes a packet and keeps what of it is sound.
+// decode decodes a packet and keeps the part that is sound.
 func (d *oggDecoder) decode(packet oggPacket) error {
 	if packet.size == 0 {
-		return nil // some writers end a stream so
+		return nil // some writers end a stream with an empty packet
 	}
 	if !packet.whole() {
 		return fmt.Errorf("%w: the Ogg stream holds a packet of %d bytes, which is no %s", ErrFormat,
@@ -244,7 +240,7 @@ func (d *oggDecoder) decode(packet oggPacket) error {
 	return nil
 }
 
-// frames is how many of the next n decoded frames come before position.
+// frames returns how many of the next n decoded frames are before position.
 func (d *oggDecoder) frames(position, n int64) int64 {
 	ahead := position - d.position
 	if ahead <= 0 {

@@ -10,10 +10,9 @@ import (
 	"echocast/internal/text"
 )
 
-// An Ogg stream is a row of pages. A page carries up to 255 segments of up to
-// 255 bytes; a segment shorter than that ends a packet, so packets can share a
-// page and can span pages. The header of a page, little-endian (RFC 3533,
-// section 6):
+// An Ogg stream is a sequence of pages. A page has up to 255 segments of up to 255 bytes. A
+// segment of less than 255 bytes ends a packet, so packets can share a page and can span pages.
+// The header of a page, little-endian (RFC 3533, section 6):
 //
 //	 0  "OggS", a version byte (0), then the flags below
 //	 6  8 bytes: granule position, the codec's clock at the end of the last
@@ -33,15 +32,15 @@ const (
 	oggEnds      = 4 // last page of a logical stream
 )
 
-// maxOggPacket is how much of one packet is held. The longest Opus packet that
-// means anything has 61 kB (48 frames of 1275 bytes), Vorbis packets have less.
-// Only comments are longer: pictures go there, and nobody looks at them here.
+// maxOggPacket is how many bytes of one packet are held. The longest valid Opus packet has 61 kB
+// (48 frames of 1275 bytes), and Vorbis packets are shorter. Only comments are longer, because
+// they may contain pictures, which this package does not use.
 const maxOggPacket = 128 << 10
 
 // oggPacket is one packet, valid until the next page is read.
 type oggPacket struct {
 	data []byte // at most maxOggPacket bytes
-	size int64  // the length it had in the stream
+	size int64  // its length in the stream
 }
 
 // whole reports whether all of the packet was held.
@@ -60,29 +59,29 @@ type oggPage struct {
 
 func (p *oggPage) is(flag byte) bool { return p.flags&flag != 0 }
 
-// oggPages reads the packets of the logical streams in r, one stream behind the
-// other. It checks every page, holds one page and one packet, and reads no
-// further than the page it needs, so it keeps pace with a pipe.
+// oggPages reads the packets of the logical streams in r, one stream after the other. It checks
+// every page, holds one page and one packet, and reads no further than the page it needs, so it
+// keeps pace with a pipe.
 type oggPages struct {
 	r        *bufio.Reader
 	end      *inputEnd
 	page     oggPage
-	name     string // what the present logical stream holds
-	offset   int64  // in r, behind page
+	name     string // name of the current logical stream's content
+	offset   int64  // in r, after page
 	isHeld   bool   // page was read and belongs to the next logical stream
-	isInside bool   // a page behind the first of the logical stream was read
+	isInside bool   // a page after the first of the logical stream was read
 	packets  [oggMaxSegments]oggPacket
-	pending  []byte // what is kept of a packet that goes on
-	size     int64  // the length it has so far
+	pending  []byte // the kept part of an unfinished packet
+	size     int64  // length of the unfinished packet so far
 	idle     int64  // bytes of pages since a packet ended
-	isLost   bool   // the begin of the packet that goes on is missing
+	isLost   bool   // the beginning of the unfinished packet is missing
 	joined   []byte // the packet that ended on page and began before it
 	room     [oggHeaderLength + oggMaxSegments + oggMaxBody]byte
 	warnings warnings
 }
 
-// begin moves to the next logical stream and returns its first packet, which
-// says what it holds. It gives io.EOF where there is none.
+// begin moves to the next logical stream and returns its first packet, which identifies the
+// content. If there is no further stream, the error is io.EOF.
 func (s *oggPages) begin() ([]byte, error) {
 	if s.offset > 0 && !s.isHeld {
 		if err := s.expectPage(); err != nil {
@@ -112,8 +111,7 @@ func (s *oggPages) begin() ([]byte, error) {
 	return id, nil
 }
 
-// expectPage ends the input where something else than a page follows the end of
-// a logical stream.
+// expectPage ends the input if something other than a page follows the end of a logical stream.
 func (s *oggPages) expectPage() error {
 	if err := s.skipPadding(); err != nil {
 		return err
@@ -131,8 +129,8 @@ func (s *oggPages) expectPage() error {
 	return io.EOF
 }
 
-// header returns the next packet, across pages. Running out of pages is an
-// error: a header is always there.
+// header returns the next packet, across pages. If there are no more pages, that is an error,
+// because the headers are required.
 func (s *oggPages) header() (oggPacket, error) {
 	for len(s.page.packets) == 0 {
 		err := s.next()
@@ -153,8 +151,8 @@ func (s *oggPages) pop() oggPacket {
 	return p
 }
 
-// next reads the next page of the logical stream. It gives io.EOF behind the
-// last one, with a warning if that is not marked as the last.
+// next reads the next page of the logical stream. After the last page it returns io.EOF, and
+// adds a warning if that page is not marked as the last.
 func (s *oggPages) next() error {
 	if s.page.is(oggEnds) {
 		return io.EOF
@@ -179,8 +177,9 @@ func (s *oggPages) next() error {
 	return s.split()
 }
 
-// another tells a stream behind the present one from one beside it, whose first
-// page stands among the first pages (RFC 3533, section 4).
+// another handles the first page of another stream. If the stream is parallel to the current
+// one, its first page is among the first pages (RFC 3533, section 4). Otherwise it follows the
+// current one.
 func (s *oggPages) another() error {
 	if !s.isInside {
 		return fmt.Errorf("%w: the Ogg stream holds several streams at once: %s and %s", ErrFormat, s.name,
@@ -191,7 +190,7 @@ func (s *oggPages) another() error {
 	return io.EOF
 }
 
-// read reads one page and checks it. A page that is cut off is none.
+// read reads one page and checks it. It ignores a page that is cut off.
 func (s *oggPages) read() error {
 	if err := s.skipPadding(); err != nil {
 		return err
@@ -233,12 +232,11 @@ func (s *oggPages) read() error {
 	return nil
 }
 
-// skipPadding passes over zeros between pages, as files have them that were laid
-// out in blocks.
+// skipPadding skips zeros between pages, which files that were written in blocks have.
 func (s *oggPages) skipPadding() error {
 	passed := int64(0)
 	for ; passed <= maxHeaderBytes; passed++ {
-		if b, _ := s.r.Peek(1); len(b) == 0 || b[0] != 0 { // the next read tells of an error
+		if b, _ := s.r.Peek(1); len(b) == 0 || b[0] != 0 { // the next read returns the error
 			break
 		}
 		if _, err := s.r.Discard(1); err != nil {
@@ -251,7 +249,7 @@ func (s *oggPages) skipPadding() error {
 	return nil
 }
 
-// fill reads p. Too few bytes are the end of the input.
+// fill fills p. If there are too few bytes, the input has ended.
 func (s *oggPages) fill(p []byte) error {
 	n, err := io.ReadFull(s.r, p)
 	s.offset += int64(n)
@@ -316,8 +314,8 @@ func (s *oggPages) keep(part []byte) {
 	s.pending = append(s.pending, part[:min(len(part), maxOggPacket-len(s.pending))]...)
 }
 
-// oggTable is that of the checksum: polynomial 0x04c11db7, highest bit first,
-// starting from 0, nothing inverted.
+// oggTable is the table of the checksum: polynomial 0x04c11db7, highest bit first, initial value
+// 0, not inverted.
 var oggTable = func() (table [256]uint32) {
 	for i := range table {
 		sum := uint32(i) << 24

@@ -16,48 +16,49 @@ import (
 	"echocast/internal/text"
 )
 
-// ErrEmpty says that the input ended before its first byte.
+// ErrEmpty reports an input without a single byte.
 var ErrEmpty = errors.New("the input is empty")
 
-// ErrFFmpegBusy says that as many ffmpeg processes run as may.
+// ErrFFmpegBusy reports that no further ffmpeg process may be started now: see
+// Options.FFmpegSlots.
 var ErrFFmpegBusy = errors.New("too many inputs are decoded by ffmpeg already")
 
-// Options say what the bytes do not. With nil, the container is recognised by its
-// content.
+// Options say how to read an input, where its bytes do not say so. With nil Options, the
+// container is recognised by its content.
 type Options struct {
 	// Encoding overrides the recognition: "wav", "aiff", "au", "mp3", "ogg"
 	// (Opus or Vorbis), "flac", "ndjson" (audio inside lines of JSON), or one
 	// of RawEncodings for samples without a header. Empty: by content.
 	Encoding string
-	// Raw is the rate and the channels of headerless samples. Containers
-	// say their own and ignore it.
+	// Raw is the rate and the channels of samples without a header. It is ignored for
+	// containers, which state their own.
 	Raw Format
-	// TrustHeader makes a raw Encoding the second choice: bytes that begin with the
-	// header of a container are read by that header.
+	// TrustHeader gives the header precedence over a raw Encoding: if the bytes begin with
+	// the header of a container, they are read by that header.
 	TrustHeader bool
 	// JSON says where the audio is if Encoding is "ndjson".
 	JSON JSONOptions
 	// FFmpeg is the program, usually "ffmpeg", that decodes input which this package
 	// does not read. Empty: such input is refused.
 	FFmpeg string
-	// FFmpegSlots, if set, bounds how many of its processes run at a time: each puts a
-	// value there. An input for which there is no room is refused with ErrFFmpegBusy.
+	// FFmpegSlots, if set, limits how many ffmpeg processes run at the same time to its
+	// capacity: each process puts a value into it. If it is full, Open returns ErrFFmpegBusy.
 	FFmpegSlots chan struct{}
-	// FFmpegStall is how long a process may take for more samples once it has all of its
-	// input; then it is ended. 0: 30 s.
+	// FFmpegStall is how long a process may produce no samples once it has all of its
+	// input. Then it is killed. 0: 30 s.
 	FFmpegStall time.Duration
-	// MaxSpool is how many bytes a pipe may have that has to be copied to a temporary file
-	// for ffmpeg, since its index is at its end. 0: 1 GiB.
+	// MaxSpool is the largest input from a pipe, in bytes, that is copied to a temporary file
+	// for ffmpeg. Inputs with their index at the end have to be copied. 0: 1 GiB.
 	MaxSpool int64
-	// Notify, if set, gets one line that says why Open takes long.
+	// Notify, if set, is called with one line that says why Open takes long.
 	Notify func(text string)
-	// BeforeRead, if set, is called before a read that may block: of anything but a
-	// regular file. It is called in the goroutine of ReadSamples.
+	// BeforeRead, if set, is called before each read that may block, which is each read of
+	// anything but a regular file. It is called in the goroutine of ReadSamples.
 	BeforeRead func()
 
 	source       *recorder
-	file         *os.File // the input, if it is a regular file from its begin on
-	decoders     int      // that may work in parallel
+	file         *os.File // the input, if it is a regular file of which nothing was read
+	decoders     int      // how many decoders may work in parallel
 	isInsideJSON bool     // the bytes come from JSON
 }
 
@@ -85,8 +86,7 @@ type Input struct {
 	err    error
 }
 
-// decoder is what reads one container. Its errors need no position: Input
-// adds it.
+// decoder decodes one container. Its errors need no position, because Input adds it.
 type decoder interface {
 	Source
 	Info() Info
@@ -105,9 +105,8 @@ const sniffRoom = 64 << 10
 // decoded some seconds ahead, on all processors, until the end or Close. The caller
 // closes the Input, and then r.
 //
-// WAV files that follow one another in r are one Input, as far as their formats
-// agree. So a WAV ends when r ends, and a writer that keeps a pipe open after
-// its last sample keeps the Input from ending.
+// Successive WAV files in r are one Input, as long as their formats agree. So a WAV ends only
+// when r ends: if a writer keeps a pipe open after its last sample, the Input does not end.
 //
 // Bytes that are not audio give an error that wraps ErrFormat and says what
 // they are; an input without a byte gives ErrEmpty.
@@ -128,7 +127,7 @@ func Open(r io.Reader, opts *Options) (*Input, error) {
 	}
 	format := dec.Format()
 	if err := format.Check(); err != nil {
-		_ = dec.Close() // the format error says more
+		_ = dec.Close() // the format error is more useful
 		return nil, err
 	}
 	return &Input{dec: dec, bytes: bytes, format: format}, nil
@@ -167,11 +166,11 @@ func wholeFile(r io.Reader) *os.File {
 // foreignError reports an input that this package does not read, and ffmpeg may.
 type foreignError struct {
 	what    string // what the input is; empty: not known
-	demuxer string // of ffmpeg, or empty: ffmpeg finds it
-	// reason replaces "this is ..." in the refusal if the container is known and its
-	// samples are not.
+	demuxer string // of ffmpeg; empty: ffmpeg chooses it
+	// reason replaces "this is ..." in the error if the container is known but its samples
+	// are not.
 	reason string
-	text   string // of the refusal, where nothing better is known
+	text   string // text of the error, if nothing better is known
 }
 
 func (e *foreignError) Unwrap() error { return ErrFormat }
@@ -187,8 +186,8 @@ func (e *foreignError) Error() string {
 	return fmt.Sprintf("%v: this is %s; %s", ErrFormat, e.what, advice)
 }
 
-// openRecorded opens the input. It leaves what this package does not read to ffmpeg, if
-// allowed, from the first byte on.
+// openRecorded opens the input. If this package does not read it and ffmpeg is allowed, it
+// passes the input to ffmpeg from the first byte on.
 func openRecorded(r *recorder, opts Options) (decoder, error) {
 	r.isRecording, opts.source = true, r
 	dec, err := open(bufio.NewReaderSize(r, sniffRoom), opts)
@@ -227,8 +226,8 @@ func open(r *bufio.Reader, opts Options) (decoder, error) {
 		ErrFormat, opts.Encoding, strings.Join(RawEncodings(), ", "))
 }
 
-// openRaw reads samples without a header. Bytes that are clearly something else are
-// read as that, or refused.
+// openRaw opens samples without a header. If the bytes are clearly something else, it opens them
+// as that, or returns an error.
 func openRaw(r *bufio.Reader, opts Options) (decoder, error) {
 	least := 1 // do not wait for an endless input of few bytes at a time
 	if opts.TrustHeader {
@@ -299,7 +298,7 @@ func openByContent(r *bufio.Reader, opts Options) (decoder, error) {
 	return openUnknown(r, opts)
 }
 
-// openUnknown reads JSON, and refuses an input whose beginning is not known.
+// openUnknown opens JSON, and returns an error if the beginning of the input is not known.
 func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 	if err := refuseLateWAV(r); err != nil {
 		return nil, err
@@ -317,7 +316,7 @@ func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 var errNoContainer = &foreignError{text: ErrFormat.Error() + ": no known audio format; raw samples need " +
 	"their encoding, rate and channels"}
 
-// openWAVDecoder returns no nil *wav in an interface.
+// openWAVDecoder is openWAV, but never returns a nil *wav in an interface.
 func openWAVDecoder(r *bufio.Reader, opts Options) (decoder, error) {
 	dec, err := openWAV(r, opts.end(r))
 	if err != nil {
@@ -326,7 +325,7 @@ func openWAVDecoder(r *bufio.Reader, opts Options) (decoder, error) {
 	return newConstantFormat(dec), nil
 }
 
-// openMP3Decoder returns no nil *mp3Decoder in an interface.
+// openMP3Decoder is openMP3, but never returns a nil *mp3Decoder in an interface.
 func openMP3Decoder(r *bufio.Reader, opts Options) (decoder, error) {
 	if opts.file != nil {
 		if err := refuseFile(opts.file); err != nil {
@@ -344,20 +343,20 @@ func openMP3Decoder(r *bufio.Reader, opts Options) (decoder, error) {
 // contract of io.Reader says: an error that merely wraps it, such as that of a broken
 // connection, is a broken input.
 //
-// While it records it keeps what it reads, so that another decoder can start from the
-// first byte.
+// While it records, it keeps the bytes that it reads, so that another decoder can start from
+// the first byte.
 type recorder struct {
 	r           io.Reader
 	before      func()       // called before each read, or nil
 	read        atomic.Int64 // bytes
 	isRecording bool
 	kept        []byte
-	isLost      bool      // more was read than maxKept
-	until       time.Time // if set: a read that would wait longer ends the input
+	isLost      bool      // more than maxKept was read, so not all is kept
+	until       time.Time // if set, a read that would wait longer ends the input
 	hasGivenUp  bool      // a read would have waited longer
 }
 
-// maxKept is how much of an input may be read before its decoder is chosen.
+// maxKept is how many bytes of an input may be read before its decoder is chosen.
 const maxKept = 1 << 20
 
 func (s *recorder) Read(p []byte) (int, error) {
@@ -391,8 +390,8 @@ func (in *Input) Format() Format { return in.format }
 // Info describes the recognised input.
 func (in *Input) Info() Info { return in.dec.Info() }
 
-// Warnings returns one-line remarks on harmless oddities, such as a header that claims
-// more than there is. They are complete once ReadSamples has returned an error.
+// Warnings returns one-line remarks on harmless oddities, such as a header that states more
+// samples than there are. They are complete once ReadSamples has returned an error.
 func (in *Input) Warnings() []string {
 	all := in.dec.Warnings()
 	if read, length := in.bytes.read.Load(), in.format.Duration(in.frames); isExtreme(read, length) {
@@ -402,15 +401,14 @@ func (in *Input) Warnings() []string {
 	return all
 }
 
-// isExtreme reports whether so few bytes hold so much sound that it is more
-// likely to be an attack, or nothing but silence, than speech. Speech takes some
-// 500 bytes a second at least.
+// isExtreme reports whether so few bytes hold so much sound that the input is probably an
+// attack, or only silence. Speech takes at least some 500 bytes a second.
 func isExtreme(bytes int64, length time.Duration) bool {
 	const shortest, bytesASecond = time.Minute, 20
 	return length > shortest && float64(bytes) < bytesASecond*length.Seconds()
 }
 
-// mayExceed reports whether samples may be beyond full scale: those of integers cannot.
+// mayExceed reports whether samples may be beyond full scale. Integer samples cannot.
 func (in *Input) mayExceed() bool {
 	codec := in.Info().Codec
 	isInteger := strings.HasPrefix(codec, "pcm_") || strings.HasPrefix(codec, "adpcm") || strings.HasPrefix(codec, "FLAC")
