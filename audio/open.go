@@ -316,7 +316,8 @@ func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 var errNoContainer = &foreignError{text: ErrFormat.Error() + ": no known audio format; raw samples need " +
 	"their encoding, rate and channels"}
 
-// openWAVDecoder is openWAV, but never returns a nil *wav in an interface.
+// openWAVDecoder opens a WAV as a decoder of constant format. If it fails, the decoder is nil,
+// not a nil *wav in an interface.
 func openWAVDecoder(r *bufio.Reader, opts Options) (decoder, error) {
 	dec, err := openWAV(r, opts.end(r))
 	if err != nil {
@@ -325,7 +326,8 @@ func openWAVDecoder(r *bufio.Reader, opts Options) (decoder, error) {
 	return newConstantFormat(dec), nil
 }
 
-// openMP3Decoder is openMP3, but never returns a nil *mp3Decoder in an interface.
+// openMP3Decoder opens an MP3. If it fails, the decoder is nil, not a nil *mp3Decoder in an
+// interface.
 func openMP3Decoder(r *bufio.Reader, opts Options) (decoder, error) {
 	if opts.file != nil {
 		if err := refuseFile(opts.file); err != nil {

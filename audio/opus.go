@@ -13,7 +13,7 @@ import (
 //
 //	 0  "OpusHead", a version byte: below 16 means as described here
 //	 9  channels
-//	10  2 bytes: pre-skip, how much of the begin is no sound, at 48 kHz
+//	10  2 bytes: pre-skip, how much of the beginning is not sound, at 48 kHz
 //	12  4 bytes: rate before encoding, which decoding does not depend on
 //	16  2 bytes: gain to apply, in 1/256 dB
 //	18  channel mapping family: 0 is mono or stereo in one Opus stream
@@ -24,9 +24,9 @@ const (
 	opusTags       = "OpusTags"
 	opusHeadLength = 19
 
-	opusClock = 48000 // positions count at this rate whatever is decoded
-	// opusRate is what is decoded: an Opus decoder gives any of five rates,
-	// and this one is spoken without resampling.
+	opusClock = 48000 // Hz of positions, whatever rate is decoded
+	// opusRate is the rate in Hz of the decoded samples. An Opus decoder supports five rates;
+	// this one can be spoken without resampling.
 	opusRate      = 24000
 	opusTick      = opusClock / opusRate
 	opusMaxPacket = opusClock * 120 / 1000 // longest packet, on the clock
@@ -75,7 +75,7 @@ func newOpus(pages *oggPages, head []byte) (oggSound, error) {
 func (c *opusCodec) duration(packets []oggPacket) int64 {
 	var sum int64
 	for _, p := range packets {
-		n, _ := opusDuration(p.data) // a bad packet is found when its turn comes
+		n, _ := opusDuration(p.data) // decoding the packet later reports an error
 		sum += n
 	}
 	return sum
@@ -83,10 +83,9 @@ func (c *opusCodec) duration(packets []oggPacket) int64 {
 
 var errOpusPacket = errors.New("a packet's length makes no sense")
 
-// opusDuration is how long a packet plays, on the clock. Its first byte holds 5
-// bits of mode, bandwidth and frame size, a stereo bit, and 2 bits that say how
-// many frames there are: one, two, two, or as the next byte says (RFC 6716,
-// section 3.1).
+// opusDuration returns how long a packet plays, on the clock. Its first byte has 5 bits of mode,
+// bandwidth and frame size, a stereo bit, and 2 bits for the number of frames: one, two, two, or
+// the number in the next byte (RFC 6716, section 3.1).
 func opusDuration(packet []byte) (int64, error) {
 	if len(packet) == 0 {
 		return 0, errOpusPacket
@@ -108,8 +107,8 @@ func opusDuration(packet []byte) (int64, error) {
 	return total, nil
 }
 
-// opusFrame is how long a frame plays, on the clock: 10 to 60 ms in SILK, 10 or
-// 20 ms in hybrid and 2.5 to 20 ms in CELT mode.
+// opusFrame returns how long a frame plays, on the clock: 10 to 60 ms in SILK, 10 or 20 ms in
+// hybrid and 2.5 to 20 ms in CELT mode.
 func opusFrame(config byte) int64 {
 	const ms = opusClock / 1000
 	switch {

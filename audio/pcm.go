@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// pcmBuffer is how many bytes are asked for at a time. A pipe gives less.
+// pcmBuffer is how many bytes are requested at a time. A pipe returns fewer.
 const pcmBuffer = 32 << 10
 
 // pcm reads plain samples: raw input, or the samples of a container.
@@ -20,7 +20,7 @@ type pcm struct {
 	frames int64
 	err    error
 
-	notNumbers int64 // samples
+	notNumbers int64 // samples that were not numbers
 	warnings   warnings
 }
 
@@ -37,7 +37,8 @@ func (s *pcm) Info() Info {
 
 func (s *pcm) Close() error { return nil }
 
-// Warnings reports bytes at the end that are no whole frame.
+// Warnings reports bytes at the end that are not a whole frame, and samples that are not
+// numbers.
 func (s *pcm) Warnings() []string {
 	if s.err != nil && len(s.buf) > 0 {
 		s.warnings.add("%s", leftOutWarning(len(s.buf), s.frameBytes()))
@@ -63,8 +64,8 @@ func (s *pcm) leftover() int { return len(s.buf) }
 // restart starts again after an end, with the same number of channels.
 func (s *pcm) restart(c codec) { s.codec, s.buf, s.err = c, s.spare[:0], nil }
 
-// ReadSamples decodes what one read delivers, so that live input is passed on
-// as it comes. A frame split between two reads is put together.
+// ReadSamples decodes the bytes of one read, so that live input is passed on as it arrives. It
+// joins a frame that is split between two reads.
 func (s *pcm) ReadSamples(p []float32) (int, error) {
 	if s.err != nil {
 		return 0, s.err
@@ -85,7 +86,7 @@ func (s *pcm) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// silenceNaN replaces what is not a number.
+// silenceNaN replaces samples that are not numbers by silence.
 func (s *pcm) silenceNaN(samples []float32) {
 	if !s.codec.isFloat {
 		return
@@ -117,7 +118,7 @@ func (s *pcm) fill(room, frame int) error {
 		n, err := s.r.Read(s.spare[len(s.buf):max(room, frame)])
 		s.buf = s.spare[:len(s.buf)+n]
 		if len(s.buf) >= frame {
-			return nil // the error, if any, comes again
+			return nil // the next read returns the error again, if any
 		}
 		if err != nil {
 			return err
@@ -140,8 +141,7 @@ type contained struct {
 	behind    func() remainder // checks for data after the samples; nil: done
 }
 
-// newContained reads size bytes of samples, or all there are where size is
-// negative.
+// newContained returns a decoder of size bytes of samples, or of all bytes if size is negative.
 func newContained(r io.Reader, container string, format Format, codec codec, size int64) *contained {
 	data := &limited{r: r, left: max(size, 0), isOpen: size < 0}
 	c := &contained{pcm: newPCM(data, format, codec), container: container, data: data, declared: -1}
@@ -168,7 +168,7 @@ func (c *contained) ReadSamples(p []float32) (int, error) {
 	return n, err
 }
 
-// Warnings adds a header that claimed more than there is.
+// Warnings also reports a header that states more samples than there are.
 func (c *contained) Warnings() []string {
 	warnings := c.pcm.Warnings()
 	if c.data.isShort {
@@ -182,8 +182,8 @@ func endsEarly(format Format, declared, frames int64) string {
 		format.Duration(declared).Seconds(), format.Duration(frames).Seconds())
 }
 
-// limited reads n bytes of r and then ends, like io.LimitedReader, and knows
-// whether r ended first.
+// limited reads n bytes of r and then ends, like io.LimitedReader. It also records whether r
+// ended first.
 type limited struct {
 	r       io.Reader
 	left    int64 // bytes still to come

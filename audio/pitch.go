@@ -2,21 +2,20 @@ package audio
 
 import "math"
 
-// What the median pitch of a speaker is expected to be, in Hz. Men speak at
-// about 85 to 155 Hz, women at 165 to 255, children up to 400; low voices are
-// left some room.
+// The range in which the median pitch of a speaker is expected, in Hz. Men speak at about 85 to
+// 155 Hz, women at 165 to 255, children up to 400. The range has a margin for low voices.
 const (
 	LowestPitch  = 65
 	HighestPitch = 400
 )
 
-// Pitch estimates the pitch of a voice over all that was said, to tell whether
-// speech plays at its true rate. It decimates to about 4 kHz and takes the
-// autocorrelation of every 50 ms; stretches that are not clearly voiced do not
-// count. It is an estimate, good to about 5 %, and an octave off at times.
+// Pitch estimates the pitch of a voice over the whole input, to check whether speech plays at
+// its true rate. It decimates to about 4 kHz, and calculates the autocorrelation of every 50
+// ms. Frames that are not clearly voiced do not count. The estimate has an error of about 5 %,
+// and is sometimes an octave off.
 type Pitch struct {
 	rate   float64 // after decimation
-	every  int     // samples that are averaged to one
+	every  int     // how many samples are averaged to one
 	sum    float64
 	summed int
 	frame  []float64
@@ -27,12 +26,12 @@ type Pitch struct {
 const (
 	pitchRate  = 4000
 	pitchFrame = pitchRate / 20
-	// Periods of 800 Hz to 40 Hz are looked for.
+	// Pitch looks for periods of 800 Hz to 40 Hz.
 	shortestPeriod = pitchRate / 800
 	longestPeriod  = pitchRate / 40
 )
 
-// NewPitch prepares to look at mono samples of so many Hz.
+// NewPitch returns a Pitch for mono samples at rate Hz.
 func NewPitch(rate int) *Pitch {
 	every := max(1, (rate+pitchRate/2)/pitchRate)
 	return &Pitch{
@@ -41,7 +40,7 @@ func NewPitch(rate int) *Pitch {
 	}
 }
 
-// Add looks at more samples. It allocates nothing.
+// Add analyses more samples. It allocates nothing.
 func (p *Pitch) Add(samples []float32) {
 	for _, v := range samples {
 		p.sum += float64(v)
@@ -57,7 +56,7 @@ func (p *Pitch) Add(samples []float32) {
 	}
 }
 
-// look counts the frame under its period if it is voiced.
+// look determines the period of the frame, and counts the frame if it is voiced.
 func (p *Pitch) look() {
 	const quiet = 1e-5 // mean square: -50 dBFS
 	var correlations [longestPeriod + 2]float64
@@ -86,7 +85,7 @@ func (p *Pitch) look() {
 	}
 }
 
-// centre takes an offset away: it would be alike at any period.
+// centre removes the offset of x, which would correlate at every period.
 func centre(x []float64) {
 	var sum float64
 	for _, v := range x {
@@ -104,7 +103,7 @@ func meanSquare(x []float64) (sum float64) {
 	return sum / float64(len(x))
 }
 
-// similarity is the correlation of both ends of x, from -1 to 1.
+// similarity returns the correlation of x with itself shifted by later samples, from -1 to 1.
 func similarity(x []float64, later int) float64 {
 	head, tail := x[:len(x)-later], x[later:]
 	var product, heads, tails float64
@@ -119,8 +118,8 @@ func similarity(x []float64, later int) float64 {
 	return product / math.Sqrt(heads*tails)
 }
 
-// Median is the pitch in Hz that half of the voiced frames are below, and how
-// many seconds of voice it rests on; 0 where there was none.
+// Median returns the median pitch of the voiced frames in Hz, and how many seconds of voice it
+// is based on. Both are 0 if there was no voice.
 func (p *Pitch) Median() (hertz, seconds float64) {
 	var passed int64
 	for period, count := range p.counts {

@@ -28,31 +28,31 @@ const (
 	RightChannel ChannelChoice = "right"
 )
 
-// LoudnessPeak is how far Prepare may raise the highest sample of an input to
-// reach PrepareOptions.Loudness, in dBFS.
+// LoudnessPeak is the highest peak in dBFS to which Prepare amplifies an input to reach
+// PrepareOptions.Loudness.
 const LoudnessPeak = -1
 
 // PrepareOptions say how Prepare reads and changes an input. The zero value changes
 // only the rate and the number of channels.
 //
-// The changes are made in this order: one channel is picked or all are mixed, the
-// result is resampled, then silence is trimmed, the level changed and silence
-// added. So times and peaks are exact in what is heard, and padding is true silence.
+// Prepare makes the changes in this order: it selects one channel or mixes all, resamples the
+// result, trims silence, changes the level and adds silence. So times and peaks are those of
+// the prepared audio, and padding is true silence.
 type PrepareOptions struct {
 	// Input says how to read the bytes; nil: by their content.
 	Input *Options
 	// ExpectRate is the rate in Hz that the header must state; 0: any. Another rate is
 	// a *RateError, unless TrustExpected overrides the header.
 	ExpectRate    int
-	ExpectedBy    string // who expects it, for messages, such as "--rate"
+	ExpectedBy    string // what expects that rate, for messages, such as "--rate"
 	TrustExpected bool
 
 	Channel ChannelChoice // empty: MixChannels
 	Rate    int           // Hz; 0: DefaultRate
 	Method  Method        // of resampling; empty: DefaultMethod
 
-	TrimSilence bool    // leave out the silence at both ends, but for DefaultGuard
-	Gain        float64 // dB; what goes beyond full scale is clipped
+	TrimSilence bool    // remove the silence at both ends, except for DefaultGuard
+	Gain        float64 // dB; samples beyond full scale are clipped
 	// Loudness is the target for the integrated loudness in LUFS, as near as
 	// LoudnessPeak allows; 0: unchanged. The reader must be an io.Seeker, since it is
 	// read twice, and Gain must be 0.
@@ -60,22 +60,22 @@ type PrepareOptions struct {
 	PadBefore time.Duration // silence to add in front
 	PadAfter  time.Duration // silence to add at the end
 
-	// MaxDuration is the longest input accepted, in decoded playing time; 0: any. If
-	// the header claims more, Prepare returns a *LengthError; an input that turns out
-	// longer breaks there, with a *LengthError in an *InputError.
+	// MaxDuration is the longest input accepted, in decoded playing time; 0: any. If the
+	// header states more, Prepare returns a *LengthError. If the input is longer than its
+	// header states, reading it breaks there, with a *LengthError in an *InputError.
 	MaxDuration time.Duration
 
-	// OnDecoded and OnPrepared, if set, get the samples as decoded, and as they are
-	// heard. They must not keep them.
+	// OnDecoded and OnPrepared, if set, are called with the decoded and with the prepared
+	// samples. They must not keep the slice.
 	OnDecoded, OnPrepared func(samples []float32)
 }
 
-// OptionError reports an option that Prepare refuses. Option is the name of the field
-// of PrepareOptions, and Value its value.
+// OptionError reports an option that Prepare does not accept. Option is the name of the field
+// of PrepareOptions, and Value is its value.
 type OptionError struct {
 	Option string
 	Value  any
-	Reason string // what it has to be
+	Reason string // what the value must be
 }
 
 // Error names the option and says what it must be.
@@ -90,8 +90,8 @@ func (e *LengthError) Error() string { return fmt.Sprintf("the input is longer t
 // maxPad is the longest silence that Prepare adds.
 const maxPad = time.Minute
 
-// Check reports the first option that cannot be used, as an *OptionError. Prepare
-// checks too; a caller that has not opened its input yet can ask before.
+// Check returns an *OptionError for the first option that cannot be used. Prepare calls it too;
+// a caller may call it before it opens its input.
 func (o *PrepareOptions) Check() error {
 	refuse := func(option string, value any, reason string) error { return &OptionError{option, value, reason} }
 	if o == nil {
@@ -124,7 +124,7 @@ func (o *PrepareOptions) Check() error {
 	return nil
 }
 
-// RateError reports an input with a header that states another rate than expected.
+// RateError reports an input whose header states a different rate than expected.
 type RateError struct {
 	Container        string
 	Header, Expected int // Hz
@@ -174,7 +174,7 @@ func prepare(r io.Reader, o *PrepareOptions) (*Prepared, error) {
 	}
 	p := &Prepared{input: input, format: input.Format()}
 	if err := p.build(o); err != nil {
-		_ = p.Close() // nothing was read
+		_ = p.Close() // nothing was read, so nothing is lost
 		return nil, err
 	}
 	return p, nil
@@ -226,7 +226,8 @@ func (p *Prepared) build(o *PrepareOptions) error {
 	return nil
 }
 
-// bounded limits src to MaxDuration, if set, and refuses an input if its header claims more.
+// bounded limits src to longest, if that is set, and returns a *LengthError if the header states
+// more.
 func (p *Prepared) bounded(src Source, longest time.Duration) (Source, error) {
 	if longest == 0 {
 		return src, nil
@@ -300,7 +301,7 @@ type observedSource struct {
 	watch func([]float32)
 }
 
-// LFE returns that of the Source; Mono asks for it.
+// LFE returns the LFE channel of the Source, for Mono.
 func (t *observedSource) LFE() int {
 	if src, ok := t.Source.(lowFrequency); ok {
 		return src.LFE()
@@ -319,8 +320,8 @@ func (p *Prepared) countClipped(samples []float32) {
 	p.clipped += int64(sixteen.Clipped(samples))
 }
 
-// prepareLoudness reads the input once to measure it, and opens it again with the
-// gain that brings it to the loudness asked for.
+// prepareLoudness reads the input once to measure it, and opens it again with the gain that
+// gives it the requested loudness.
 func prepareLoudness(ctx context.Context, r io.Reader, o *PrepareOptions) (*Prepared, error) {
 	file, ok := r.(io.Seeker)
 	if !ok {
@@ -338,7 +339,7 @@ func prepareLoudness(ctx context.Context, r io.Reader, o *PrepareOptions) (*Prep
 		return nil, err
 	}
 	loudness, peak, err := measure(ctx, measured)
-	_ = measured.Close() // all was read
+	_ = measured.Close() // the whole input was read, so nothing is lost
 	if err != nil {
 		return nil, err
 	}
@@ -436,7 +437,7 @@ func (p *Prepared) Warnings() []string {
 // it may be blocked, close the reader first.
 func (p *Prepared) Close() error {
 	if p.resampled != nil {
-		_ = p.resampled.Close() // frees memory; nothing is lost
+		_ = p.resampled.Close() // only frees memory
 	}
 	return p.input.Close()
 }

@@ -8,14 +8,13 @@ type Method string
 
 // The methods of resampling.
 const (
-	// Soxr is libsoxr, quality High: it works in blocks and holds back 37 to
-	// 84 ms of live audio. Builds without cgo lack it.
+	// Soxr is libsoxr, quality High. It works in blocks, and delays live audio by 37 to 84
+	// ms. Builds without cgo do not have it.
 	Soxr Method = "soxr"
-	// Zaf is libsoxr through the package zaf/resample. Its samples are those of
-	// Soxr, bit for bit; it copies every block in and out of C's memory.
+	// Zaf is libsoxr through the package zaf/resample. Its samples are the same as those of
+	// Soxr, bit for bit. It copies every block to and from C's memory.
 	Zaf Method = "zaf"
-	// FIR is a filter in Go: it holds back 3 to 6 ms, and is part of every
-	// build.
+	// FIR is a filter in Go. It delays live audio by 3 to 6 ms, and is part of every build.
 	FIR Method = "fir"
 )
 
@@ -38,9 +37,8 @@ func (m Method) Check() error {
 	return fmt.Errorf("no method is called %q; there are %s, %s and %s", string(m), Soxr, Zaf, FIR)
 }
 
-// A Resampled source delivers samples at another rate. Close frees what it
-// holds outside Go's memory and may be called twice; it leaves the source
-// beneath it alone.
+// Resampled is a Source with samples at another rate. Close frees its memory outside Go's heap.
+// It may be called twice, and does not close the underlying source.
 type Resampled interface {
 	Source
 	Close() error
@@ -48,9 +46,8 @@ type Resampled interface {
 
 // Resample converts the mono src to rate, in Hz, with the DefaultMethod.
 //
-// The output holds exactly round(n·rate/r) samples for n samples at rate r, and
-// each of them is the same however src splits its input. A src that has the
-// rate already is passed through sample for sample.
+// For n samples at rate r, the output has exactly round(n·rate/r) samples. They do not depend on
+// how src splits its input. If src has the rate already, its samples are passed through.
 func Resample(src Source, rate int) (Resampled, error) {
 	return ResampleBy(DefaultMethod(), src, rate)
 }

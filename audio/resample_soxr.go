@@ -37,13 +37,13 @@ import (
 
 const haveSoxr = true
 
-// soxrRead is how many samples are asked for at a time. Live input gives less.
+// soxrRead is how many samples are requested at a time. Live input returns fewer.
 const soxrRead = 4096
 
-// soxr resamples with libsoxr, quality High. The library writes where the
-// caller wants its samples, and is asked how much of the input it took: nothing
-// is copied on the way, nothing is allocated, and nothing is lost. Samples are
-// float32: 16-bit output is dithered by libsoxr from a seed taken from the clock.
+// soxr resamples with libsoxr, quality High. The library writes directly to the caller's slice
+// and reports how much of the input it took. So nothing is copied or allocated, and no sample
+// is lost. Samples are float32, because libsoxr dithers 16-bit output with a seed from the
+// clock.
 type soxr struct {
 	src      Source
 	from     int
@@ -55,7 +55,7 @@ type soxr struct {
 	hasEnded bool      // src has ended
 	in       int64     // samples read from src
 	out      int64     // samples handed out
-	err      error     // why there are no more; sticky
+	err      error     // why there are no more samples; nil until then
 }
 
 func newSoxr(src Source, rate int) (Resampled, error) {
@@ -90,7 +90,7 @@ func (s *soxr) ReadSamples(p []float32) (int, error) {
 	return 0, s.err
 }
 
-// read reads what there is, or notes that there is no more.
+// read reads samples once, or records that the source has ended.
 func (s *soxr) read() error {
 	n, err := s.src.ReadSamples(s.buf)
 	s.waiting = s.buf[:n]
@@ -102,8 +102,8 @@ func (s *soxr) read() error {
 	return err
 }
 
-// convert fills p as far as the input goes. After the end of the input it cuts
-// the output to length, and then is at its own end.
+// convert fills p as far as the input allows. After the end of the input it cuts the output to
+// the right length, and then ends.
 func (s *soxr) convert(p []float32) (int, error) {
 	if s.hasEnded {
 		left := resampledLength(s.in, s.from, s.to) - s.out

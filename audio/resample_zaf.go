@@ -13,24 +13,25 @@ import (
 
 // zaf resamples with libsoxr, quality High, through zaf/resample.
 //
-// That package gives libsoxr room for floor(n·ratio) samples on a write of n and does not look
-// at how much input was taken, so a block that does not come out whole loses audio without an
-// error. Therefore every write is a block of the same length with a whole output (or, for
-// unusual rates, as nearly as can be, and never with input left over) or several of them where
-// src gives so much at once, the last one filled up with silence, and the total is cut to the
-// right length. The result equals one libsoxr call over the whole signal. Samples are float32:
-// 16-bit output is dithered by libsoxr from a seed taken from the clock.
+// On a write of n samples, that package gives libsoxr space for floor(n·ratio) samples, and does
+// not check how much input libsoxr took. If the output of a block is not a whole number of
+// samples, audio is lost without an error. Therefore every write is one block of constant
+// length, or several if src returns so much at once. The length is chosen so that the output is
+// a whole number of samples. For unusual rates it is as nearly whole as possible, and never
+// leaves input over. The last block is filled with silence, and the total is cut to the right
+// length. The result equals one libsoxr call over the whole signal. Samples are float32, because
+// libsoxr dithers 16-bit output with a seed from the clock.
 type zaf struct {
 	src   Source
 	from  int
 	to    int
 	lib   *resample.Resampler
-	block int         // samples of one write, or of one of several that are joined
-	buf   []float32   // as many blocks as are written together at most
+	block int         // samples of one block
+	buf   []float32   // space for the most blocks that are written together
 	have  int         // samples in buf
 	in    int64       // samples read from src
 	out   int64       // samples handed out
-	ready sampleQueue // converted, not handed out yet
+	ready sampleQueue // converted, but not returned yet
 	err   error       // why src ended
 }
 
@@ -50,14 +51,14 @@ func newZaf(src Source, rate int) (Resampled, error) {
 	return s, nil
 }
 
-// zafWriteLength is how many samples are written together at most: what one read
-// of a mono file gives. A write costs five allocations, and two copies.
+// zafWriteLength is the most samples that are written together: as many as one read of a mono
+// file returns. Each write costs five allocations and two copies.
 const zafWriteLength = 16384
 
-// zafBlock is the length of one write, and whether all of it comes out. Where
-// whole periods of the ratio fit into 20 ms, it is as many as do: live audio
-// then waits no longer than that. For other rates it is the length of 2048 to
-// 4096 with the least left over.
+// zafBlock returns the length of a block in samples, and whether its output is a whole number of
+// samples. If whole periods of the ratio fit into 20 ms, the block is as many periods as fit, so
+// live audio waits no longer than that. For other rates it is the length from 2048 to 4096 with
+// the least remainder.
 func zafBlock(from, to int) (samples int, whole bool) {
 	period := from / greatestCommonDivisor(from, to)
 	if short := from / 50; period <= short {
@@ -93,8 +94,7 @@ func (s *zaf) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// convert reads and writes as many blocks as there are, or finishes where src
-// has ended.
+// convert reads, and writes the complete blocks. If src has ended, it finishes.
 func (s *zaf) convert() error {
 	for s.have < s.block {
 		n, err := s.src.ReadSamples(s.buf[s.have:])
@@ -122,8 +122,8 @@ func (s *zaf) write(n int) error {
 	return nil
 }
 
-// finish fills up and writes the last block, takes what libsoxr holds back, and
-// cuts it all to length.
+// finish fills the last block with silence and writes it, takes the samples that libsoxr holds
+// back, and cuts the output to length.
 func (s *zaf) finish() error {
 	if s.in == 0 {
 		return io.EOF

@@ -19,8 +19,7 @@ import (
 //	28  two exponents of 2 in a byte: the block sizes, the smaller one low
 //	29  a byte of which the lowest bit is 1
 //
-// then one with comments and one with the codebooks and whatever else the
-// decoder is set up by.
+// then one with comments, and one with the codebooks and the other settings of the decoder.
 const (
 	vorbisHeadLength = 30
 	vorbisComments   = 3
@@ -31,9 +30,9 @@ const (
 
 // vorbisCodec decodes Vorbis packets.
 //
-// The decoder is that of jfreymuth/oggvorbis, without its Ogg reader: that one
-// panics on a page without segments, recurses on each page without packets, and
-// ends at the first of several streams.
+// The decoder is that of jfreymuth/oggvorbis, without its Ogg reader. That reader panics on a
+// page without segments, recurses on each page without packets, and stops after the first of
+// several streams.
 type vorbisCodec struct {
 	decoder vorbis.Decoder
 	out     []float32
@@ -48,8 +47,8 @@ func newVorbis(pages *oggPages, head []byte) (oggSound, error) {
 	if err := decodeSafely("Vorbis", func() error { return codec.decoder.ReadHeader(head) }); err != nil {
 		return sound, err
 	}
-	// The comments stay outside: the decoder would make room for as many of
-	// them as they claim to be.
+	// The decoder does not get the comments, because it would allocate memory for as many
+	// comments as the packet claims to have.
 	if _, err := vorbisHeader(pages, vorbisComments); err != nil {
 		return sound, err
 	}
@@ -95,8 +94,8 @@ func vorbisHeader(pages *oggPages, kind byte) (oggPacket, error) {
 	return p, err
 }
 
-// duration decodes packets once for their length alone: only the decoder knows
-// the size of their blocks. Damage ends it and is found again in its place.
+// duration decodes packets only to learn their length, because only the decoder knows the size
+// of their blocks. It stops at damage, which decode reports later.
 func (c *vorbisCodec) duration(packets []oggPacket) int64 {
 	defer c.decoder.Clear()
 	total := 0
@@ -113,8 +112,8 @@ func (c *vorbisCodec) duration(packets []oggPacket) int64 {
 	return int64(total / c.decoder.Channels())
 }
 
-// decode gives nothing for the first packet, which only opens the overlap with
-// the next, nor for an empty one.
+// decode returns no samples for the first packet, which only begins the overlap with the next,
+// and none for an empty packet.
 func (c *vorbisCodec) decode(packet []byte) ([]float32, error) {
 	if len(packet) == 0 {
 		return nil, nil
@@ -126,7 +125,7 @@ func (c *vorbisCodec) decode(packet []byte) ([]float32, error) {
 	return samples, err
 }
 
-// Bounds of what a setup packet makes the decoder hold, far above what encoders
+// Limits of the memory that a setup packet makes the decoder allocate, far above what encoders
 // use.
 const (
 	maxVorbisEntries = 1 << 16 // of one codebook
@@ -141,9 +140,9 @@ var (
 	errVorbisEmpty = errors.New("a codebook has no entry")
 )
 
-// checkVorbisSetup walks the codebooks of a setup packet (Vorbis I, section
-// 3.2.1) before the decoder does. It makes room for what they claim and has no
-// end where one of them holds nothing, which no recovery helps against.
+// checkVorbisSetup checks the codebooks of a setup packet (Vorbis I, section 3.2.1) before the
+// decoder reads them. The decoder allocates as much memory as they claim, and never returns if
+// one of them is empty; recover cannot help against either.
 func checkVorbisSetup(packet []byte) error {
 	r := &lowBits{data: packet[7:]}
 	entries, values := 0, 0
@@ -162,8 +161,7 @@ func checkVorbisSetup(packet []byte) error {
 	return nil
 }
 
-// vorbisCodebook walks one codebook and says how many entries and values it
-// has.
+// vorbisCodebook reads one codebook, and returns how many entries and values it has.
 func vorbisCodebook(r *lowBits) (entries, values int, err error) {
 	const sync = 0x564342
 	if r.read(24) != sync {
@@ -196,7 +194,7 @@ func vorbisCodebook(r *lowBits) (entries, values int, err error) {
 	return entries, values, nil
 }
 
-// vorbisLengths walks the code word lengths of a codebook's entries.
+// vorbisLengths reads the code word lengths of a codebook's entries.
 func vorbisLengths(r *lowBits, entries int) error {
 	used := 0
 	if r.read(1) == 1 {
@@ -225,7 +223,7 @@ func vorbisLengths(r *lowBits, entries int) error {
 	return nil
 }
 
-// vorbisValues walks the multiplicands of a codebook's vectors.
+// vorbisValues reads the multiplicands of a codebook's vectors.
 func vorbisValues(r *lowBits, kind, entries, dimensions int) {
 	r.skip(32 + 32)
 	width := r.read(4) + 1
@@ -244,7 +242,7 @@ type lowBits struct {
 	isOver bool
 }
 
-// read reads n bits, at most 32. Beyond the end there are zeros.
+// read reads n bits, at most 32. Beyond the end it reads zeros.
 func (r *lowBits) read(n int) int {
 	value := 0
 	for i := range n {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// warnings are the remarks on one input, each once and not too many of them:
-// damage can be endless.
+// warnings is a list of the remarks on one input. Each occurs once, and their number is limited,
+// because damaged input may cause any number of them.
 type warnings []string
 
 const maxWarnings = 8

@@ -8,23 +8,23 @@ import (
 	"slices"
 )
 
-// wav reads the samples of a WAV file, and of those that follow it in the same
-// stream with the same format: `cat a.wav b.wav`, and services that put a
-// header before every piece of speech, are one utterance.
+// wav reads the samples of a WAV file, and of WAV files that follow it in the same stream with
+// the same format. So `cat a.wav b.wav` is one utterance, as is the output of services that put
+// a header before every piece of speech.
 //
-// Everything is read here, because go-audio/wav takes float, A-law and mu-law
-// samples for integers, gives nothing for the data size 0xFFFFFFFF, which every
-// pipe from ffmpeg has, and allocates what a chunk claims to hold; and because
-// the chunk walk of go-audio/riff takes a size that is cut off for 0.
+// This package reads WAV itself for several reasons. go-audio/wav reads float, A-law and mu-law
+// samples as integers. It returns nothing if the data size is 0xFFFFFFFF, as in every pipe from
+// ffmpeg. It allocates as much memory as a chunk claims to have. And go-audio/riff reads a
+// truncated chunk size as 0.
 type wav struct {
 	r         *bufio.Reader
 	header    wavHeader // of the run that is being read
-	isChanged bool      // it has another format than the one before, which was not told yet
+	isChanged bool      // its format differs from the run before, which was not reported yet
 	run       wavRun
 	body      wavBody
 	declared  int64 // frames of the first run, or -1
 	frames    int64 // delivered from this run
-	left      int64 // frames of this run still to deliver; what follows is padding
+	left      int64 // frames of this run still to deliver; the rest is padding
 	end       *inputEnd
 	warnings  warnings
 	err       error
@@ -34,10 +34,10 @@ type wav struct {
 type wavBody interface {
 	ReadSamples(p []float32) (int, error)
 	restart(c codec)
-	leftover() int // bytes at the end of a run that are no whole frame
+	leftover() int // bytes at the end of a run that are not a whole frame
 }
 
-// openWAV reads the first header. end tells what is left of r; nil: that is not known.
+// openWAV reads the first header. end determines how much of r is left; nil: not known.
 func openWAV(r *bufio.Reader, end *inputEnd) (*wav, error) {
 	w := &wav{r: r, end: end}
 	header, err := w.readHeader()
@@ -80,12 +80,12 @@ func (w *wav) begin(header wavHeader) {
 
 func (w *wav) Format() Format { return w.header.format }
 
-// Info tells what the first header says.
+// Info describes the input according to its first header.
 func (w *wav) Info() Info {
 	return Info{Container: "wav", Codec: w.header.codec.name, Format: w.header.format, Declared: w.declared}
 }
 
-// LFE is the channel for low-frequency effects, or -1.
+// LFE returns the channel for low-frequency effects, or -1.
 func (w *wav) LFE() int { return w.header.lfe }
 
 func (w *wav) Warnings() []string {
@@ -120,7 +120,7 @@ func (w *wav) ReadSamples(p []float32) (int, error) {
 	return 0, w.err
 }
 
-// endOfRun notes what was odd about a run.
+// endOfRun adds warnings about the oddities of a run.
 func (w *wav) endOfRun() {
 	if n := w.body.leftover(); n > 0 && !(n == 1 && w.run.isPadded()) {
 		w.warnings.add("%s", leftOutWarning(n, w.header.unit()))
@@ -130,8 +130,8 @@ func (w *wav) endOfRun() {
 	}
 }
 
-// next begins the run that follows the one that ended, or gives io.EOF. Whether
-// one follows shows only in what the input brings next, or in its end.
+// next begins the run after the one that ended. If there is none, the error is io.EOF. Whether
+// there is one is known only once more input arrives, or the input ends.
 func (w *wav) next() error {
 	more, err := w.header.passTrailer(w.r)
 	if err == nil && more == sameFile {
@@ -157,7 +157,7 @@ func (w *wav) next() error {
 	return nil
 }
 
-// trailer says what is left out behind the samples.
+// trailer describes what is left out after the samples.
 func (w *wav) trailer() string {
 	return "what follows the samples is no WAV chunk and left out: " +
 		w.end.rest().asSamples(w.header.format, w.header.unit())

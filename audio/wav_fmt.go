@@ -32,7 +32,7 @@ const speakerLFE = 1 << 3
 // xxxxxxxx-0000-0010-8000-00AA00389B71.
 var subFormatTail = []byte{0x80, 0x00, 0x00, 0xAA, 0x00, 0x38, 0x9B, 0x71}
 
-// wavFmt is a fmt chunk as it stands in the file.
+// wavFmt has the fields of a fmt chunk as in the file.
 type wavFmt struct {
 	tag    uint16
 	format Format
@@ -43,7 +43,7 @@ type wavFmt struct {
 	extra  []byte // after the first 18 bytes
 }
 
-// readFmt reads a fmt chunk: 16 bytes, and more where the encoding needs it.
+// readFmt reads a fmt chunk: 16 bytes, and more if the encoding needs it.
 func (h *wavHeader) readFmt(r *bufio.Reader, size int64) error {
 	if size < 16 || size > maxFormatChunk {
 		return fmt.Errorf("%w: the WAV's fmt chunk claims %d bytes, 16 to %d are possible", ErrFormat, size, maxFormatChunk)
@@ -101,7 +101,7 @@ func (f *wavFmt) extend() error {
 	return nil
 }
 
-// lfe is the channel for low-frequency effects, or -1.
+// lfe returns the channel for low-frequency effects, or -1.
 func (f *wavFmt) lfe() int {
 	at := bits.OnesCount32(f.mask & (speakerLFE - 1))
 	if f.mask&speakerLFE == 0 || at >= f.format.Channels {
@@ -110,7 +110,7 @@ func (f *wavFmt) lfe() int {
 	return at
 }
 
-// codec finds how the samples are decoded.
+// codec returns the codec of the samples.
 func (f *wavFmt) codec() (codec, error) {
 	if f.tag == wavMSADPCM || f.tag == wavIMAADPCM {
 		return f.adpcm()
@@ -149,7 +149,7 @@ func (f *wavFmt) unsupported() error {
 	return &foreignError{reason: fmt.Sprintf("the WAV holds %s samples", f.name())}
 }
 
-// wavTags are encodings that are not read, by their number in the same registry.
+// wavTags has the names of encodings that are not read, by their number in the same registry.
 var wavTags = map[uint16]string{
 	0x0014: "G.723 ADPCM", 0x0022: "TrueSpeech", 0x0031: "GSM 6.10", 0x0040: "G.721 ADPCM",
 	0x0042: "G.723.1", 0x0045: "G.726",
@@ -178,7 +178,7 @@ func (f *wavFmt) name() string {
 	return fmt.Sprintf("%d-bit type 0x%04x", f.bits, f.tag)
 }
 
-// adpcm finds the layout of a block.
+// adpcm returns the codec of ADPCM, with the layout of a block.
 func (f *wavFmt) adpcm() (codec, error) {
 	if f.bits != 4 || f.format.Channels > 2 || f.order == binary.BigEndian {
 		return codec{}, f.unsupported()
@@ -205,7 +205,7 @@ func (f *wavFmt) adpcm() (codec, error) {
 	return c, nil
 }
 
-// predictors are the pairs of weights that a Microsoft ADPCM header brings.
+// predictors returns the pairs of weights in a Microsoft ADPCM header.
 func (f *wavFmt) predictors() [][2]int {
 	if len(f.extra) < 4 {
 		return msPredictors

@@ -23,8 +23,7 @@ import (
 // isWAV reports whether b begins with a WAV file.
 func isWAV(b []byte) bool { return len(b) >= formLength && mayBeginWAV(b) }
 
-// mayBeginWAV reports whether b agrees with the start of a WAV file as far as
-// it goes.
+// mayBeginWAV reports whether b may be the beginning of a WAV file; b may be short.
 func mayBeginWAV(b []byte) bool {
 	return slices.ContainsFunc(magics, func(m magic) bool {
 		return m.reads == "wav" && agreeAsFarAs(b, m.head) && agreeAsFarAs(b[min(8, len(b)):], m.form)
@@ -36,16 +35,16 @@ func agreeAsFarAs(b []byte, s string) bool {
 	return string(b[:n]) == s[:n]
 }
 
-// wavHeader is what a file says before its samples.
+// wavHeader is the information that a file has before its samples.
 type wavHeader struct {
 	order       binary.ByteOrder
 	format      Format
 	codec       codec
 	lfe         int   // channel for low-frequency effects, or -1
-	fact        int64 // frames by the fact chunk, or -1
-	ds64        int64 // size of the samples by the ds64 chunk, or -1
-	size        int64 // of the samples in bytes, or -1 where it is not known
-	claimedSize int64 // of the data chunk, as it is in the file
+	fact        int64 // frames according to the fact chunk, or -1
+	ds64        int64 // size of the samples according to the ds64 chunk, or -1
+	size        int64 // of the samples in bytes, or -1 if it is not known
+	claimedSize int64 // of the data chunk, as stated in the file
 
 	warnings warnings
 }
@@ -63,7 +62,7 @@ func readWAVHeader(r *bufio.Reader) (wavHeader, error) {
 	if string(head[:4]) == "RIFX" {
 		h.order = binary.BigEndian
 	}
-	_, _ = r.Discard(formLength) // it was just peeked
+	_, _ = r.Discard(formLength) // cannot fail: these bytes were peeked
 	for passed := int64(0); passed < maxHeaderBytes; {
 		id, size, err := h.readChunkHead(r)
 		if err != nil {
@@ -83,8 +82,8 @@ func readWAVHeader(r *bufio.Reader) (wavHeader, error) {
 	return wavHeader{}, fmt.Errorf("%w: no samples in the first %d MB of the WAV", ErrFormat, maxHeaderBytes>>20)
 }
 
-// beginsWAV reports whether r begins with a WAV file. It reads on only while that
-// may be.
+// beginsWAV reports whether r begins with a WAV file. It reads more only while that is still
+// possible.
 func beginsWAV(r *bufio.Reader) bool {
 	for n := 1; n <= formLength; n++ {
 		if head, _ := r.Peek(n); len(head) < n || !mayBeginWAV(head) {
@@ -102,7 +101,7 @@ func (h *wavHeader) readChunkHead(r *bufio.Reader) (id string, size int64, err e
 	return string(head[:4]), int64(h.order.Uint32(head[4:])), nil
 }
 
-// readChunk reads a chunk, or passes over one that says nothing about samples.
+// readChunk reads a chunk, or skips it if it says nothing about the samples.
 func (h *wavHeader) readChunk(r *bufio.Reader, id string, size int64) (err error) {
 	switch id {
 	case "fmt ":
@@ -120,8 +119,8 @@ func (h *wavHeader) readChunk(r *bufio.Reader, id string, size int64) (err error
 	return skipPad(r, size)
 }
 
-// readNumber reads the number of so many bytes at an offset of a chunk. It is -1
-// where the chunk is too short to hold it.
+// readNumber reads the number of width bytes at an offset of a chunk. It returns -1 if the chunk
+// is too short.
 func (h *wavHeader) readNumber(r *bufio.Reader, size int64, offset, width int) (int64, error) {
 	if size < int64(offset+width) {
 		return -1, skip(r, size)
@@ -139,10 +138,10 @@ func (h *wavHeader) readNumber(r *bufio.Reader, size int64, offset, width int) (
 	return number, skip(r, size-int64(len(b)))
 }
 
-// largestFile bounds the sizes that are believed.
+// largestFile is the largest size in bytes that is accepted as plausible.
 const largestFile = 1 << 45
 
-// setSize takes the size that the data chunk claims.
+// setSize sets the size of the samples from the size that the data chunk states.
 func (h *wavHeader) setSize(size int64) error {
 	if h.codec.name == "" {
 		return fmt.Errorf("%w: the WAV has samples before it says their format", ErrFormat)
@@ -158,9 +157,9 @@ func (h *wavHeader) setSize(size int64) error {
 	return nil
 }
 
-// correctSize corrects the size by how many bytes of the file there are. A size that
-// cannot be meant is believed where it agrees with the file, and one of a file
-// that is larger than 32 bits can say is taken for its lower half.
+// correctSize corrects the size, given how many bytes of the file are left. It accepts even an
+// implausible size if it agrees with the file. If the file is larger than 32 bits can state, the
+// stated size counts as the lower half of the real one.
 func (h *wavHeader) correctSize(left int64) {
 	const chunksBehind = 1 << 20
 	over := left - h.claimedSize
@@ -175,7 +174,7 @@ func (h *wavHeader) correctSize(left int64) {
 	}
 }
 
-// unit is the number of bytes that samples come in: of a frame or a block.
+// unit returns the number of bytes of a frame, or of a block.
 func (h *wavHeader) unit() int {
 	if h.codec.blocks != nil {
 		return h.codec.blocks.size
@@ -183,8 +182,8 @@ func (h *wavHeader) unit() int {
 	return h.codec.bytes * h.format.Channels
 }
 
-// boundary is the number of bytes after which, or after a multiple of which,
-// samples may end. The last block may be a short one.
+// boundary returns the number of bytes after a multiple of which the samples may end. The last
+// block may be short.
 func (h *wavHeader) boundary() int {
 	if h.codec.blocks != nil {
 		return 1
@@ -192,7 +191,7 @@ func (h *wavHeader) boundary() int {
 	return h.unit()
 }
 
-// frames is the length that the header claims, or -1.
+// frames returns the length that the header states, or -1.
 func (h *wavHeader) frames() int64 {
 	switch {
 	case h.size < 0:
@@ -205,8 +204,8 @@ func (h *wavHeader) frames() int64 {
 	return h.size / int64(h.unit())
 }
 
-// isPadded reports whether the fact chunk tells where in the last block the
-// samples end. One that would cut off more than a block is wrong.
+// isPadded reports whether the fact chunk states where in the last block the samples end. A fact
+// chunk that would cut off more than a block is wrong.
 func (h *wavHeader) isPadded() bool {
 	if h.codec.blocks == nil || h.size < 0 {
 		return false
@@ -215,13 +214,13 @@ func (h *wavHeader) isPadded() bool {
 	return h.fact > all-int64(h.codec.blocks.frames) && h.fact > 0 && h.fact < all
 }
 
-// kind is all that must stay the same where another file follows.
+// kind returns the properties that must be the same in a file that follows.
 func (h *wavHeader) kind() string { return fmt.Sprintf("%v %s", h.format, h.codec.name) }
 
-// errTrailer is what ends a stream before the input's end.
+// errTrailer reports bytes that end the stream before the end of the input.
 var errTrailer = errors.New("what follows the samples is no WAV chunk and left out")
 
-// What follows a run of samples: more of them, or another file.
+// following says what follows a run of samples: more samples, or another file.
 type following int
 
 const (
@@ -229,9 +228,8 @@ const (
 	nextFile
 )
 
-// passTrailer passes over what follows a run of samples, up to more of them, or
-// to another file. The error is io.EOF where the input ends, and errTrailer
-// where no chunk follows.
+// passTrailer skips the chunks after a run of samples, up to more samples or another file. The
+// error is io.EOF if the input ends, and errTrailer if the next bytes are not a chunk.
 func (h *wavHeader) passTrailer(r *bufio.Reader) (following, error) {
 	if h.size >= 0 {
 		if err := skipPad(r, h.size); err != nil {
@@ -249,7 +247,7 @@ func (h *wavHeader) passTrailer(r *bufio.Reader) (following, error) {
 		if len(head) < 8 || !isChunkID(head) {
 			return 0, readErrorOr(err, errTrailer)
 		}
-		id, size, _ := h.readChunkHead(r) // it was just peeked
+		id, size, _ := h.readChunkHead(r) // cannot fail: these bytes were peeked
 		if id == "data" {
 			h.fact = -1
 			return sameFile, h.setSize(size)

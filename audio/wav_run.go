@@ -9,22 +9,21 @@ import (
 
 // wavRun reads the bytes of one data chunk and none beyond it.
 //
-// A chunk of unknown size ends with the input, or where another WAV file begins
-// at a frame's boundary: twelve bytes that agree in eight with the start of a
-// file are no coincidence.
+// A chunk of unknown size ends with the input, or where another WAV file begins at a frame's
+// boundary. If eight of twelve bytes agree with the start of a WAV file, that is not a
+// coincidence.
 type wavRun struct {
 	r        *bufio.Reader
-	size     int64 // in bytes; negative where the header does not know it
+	size     int64 // in bytes; negative if the header does not state it
 	unit     int64 // another file begins only at a multiple of so many bytes
 	read     int64
 	hasEnded bool // the input ended
 }
 
-// short reports whether the input ended before the size that the header claims.
+// short reports whether the input ended before the size that the header states.
 func (d *wavRun) short() bool { return d.hasEnded && d.read < d.size }
 
-// isPadded reports whether the last byte may be the pad byte that sox writes to a
-// pipe as well.
+// isPadded reports whether the last byte may be a pad byte, which sox also writes to a pipe.
 func (d *wavRun) isPadded() bool { return d.size < 0 && d.read%2 == 0 }
 
 func (d *wavRun) Read(p []byte) (int, error) {
@@ -46,11 +45,10 @@ func (d *wavRun) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// toNextFile looks at n bytes that are there already and gives how many come
-// before another file. Only where the first of them may be the start of a
-// file are more waited for.
+// toNextFile examines n bytes that have arrived, and returns how many of them precede another
+// file. It waits for more bytes only if the first ones may be the start of a file.
 func (d *wavRun) toNextFile(n int) int {
-	b, _ := d.r.Peek(n) // they are there
+	b, _ := d.r.Peek(n) // cannot fail: these bytes are buffered
 	at := d.findFile(b)
 	if at > 0 {
 		return at
@@ -61,8 +59,8 @@ func (d *wavRun) toNextFile(n int) int {
 	return 1
 }
 
-// findFile gives the first place in b where another file begins, or may begin
-// as far as b goes.
+// findFile returns the first offset in b at which another file begins, or may begin if b ends
+// too early to tell.
 func (d *wavRun) findFile(b []byte) int {
 	for from := 0; ; from++ {
 		form := bytes.Index(b[from:], []byte("WAVE"))
