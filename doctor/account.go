@@ -11,7 +11,7 @@ import (
 	"echocast/tavus"
 )
 
-// The timeout of one answer, and the limits of clock skew.
+// The timeout for one answer, and the limits of clock skew.
 const (
 	answerTimeout = 10 * time.Second
 	noteSkew      = 5 * time.Second
@@ -30,8 +30,8 @@ func (e *examination) account(ctx context.Context) {
 	e.skip("own Daily room", "not asked: whether the account may use one is told when a conversation is created", "")
 }
 
-// client returns a client that also reads the clock of the service, or nil without a
-// key.
+// client returns a client that also reads the clock of the service. Without a key it
+// returns nil.
 func (e *examination) client() (*tavus.Client, *dateReader) {
 	if !e.HasKey && e.PAL == "" && e.Face == "" {
 		e.skip("API key", "not set; only Tavus conversations need it",
@@ -50,14 +50,14 @@ func (e *examination) client() (*tavus.Client, *dateReader) {
 	return client, clock
 }
 
-// dateReader measures from the first answer how far the service's clock is ahead.
+// dateReader measures, from the first answer, how far the service's clock is ahead.
 type dateReader struct {
 	ahead   time.Duration
 	isKnown bool
 }
 
-// RoundTrip makes the request. The Date header has whole seconds, so it adds half a
-// second.
+// RoundTrip makes the request. It adds half a second to the Date header, which has whole
+// seconds.
 func (d *dateReader) RoundTrip(r *http.Request) (*http.Response, error) {
 	asked := time.Now()
 	response, err := http.DefaultTransport.RoundTrip(r)
@@ -71,10 +71,10 @@ func (d *dateReader) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
-// maxCounted is the most open conversations that are counted.
+// maxCounted is the maximum number of open conversations that are counted.
 const maxCounted = 50
 
-// checkKey tries the key with a call that costs nothing.
+// checkKey tests the key with a call that costs nothing.
 func (e *examination) checkKey(ctx context.Context, client *tavus.Client, clock *dateReader) bool {
 	open := 0
 	var failed error
@@ -107,7 +107,7 @@ func (e *examination) checkService(name string, err error) {
 	e.fail(name, err, fix)
 }
 
-// withoutHint is a refusal without its hint, which is in Finding.Fix.
+// withoutHint is an error of the service without its hint, which is in Finding.Fix.
 type withoutHint struct{ refused *tavus.APIError }
 
 func (h *withoutHint) Error() string {
@@ -120,7 +120,7 @@ func (h *withoutHint) Error() string {
 
 func (h *withoutHint) Unwrap() error { return h.refused }
 
-// clocks compares the clock of this machine with the service's.
+// clocks compares this machine's clock with the service's.
 func (e *examination) clocks(clock *dateReader) {
 	const fix = "set this machine's clock, for example with NTP"
 	apart := clock.ahead.Abs().Round(time.Second)
@@ -140,7 +140,7 @@ func (e *examination) clocks(clock *dateReader) {
 	}
 }
 
-// checkPAL checks that the PAL is in echo mode, and returns its face's id.
+// checkPAL checks that the PAL is in echo mode, and returns the id of its face.
 func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face string) {
 	if e.PAL == "" {
 		e.skip("PAL", "none is named", "give --pal, or set TAVUS_PAL_ID; echocast pal create --echo makes one")
@@ -171,8 +171,8 @@ func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face 
 	return pal.Face
 }
 
-// checkGreeting reports whether the PAL can greet by itself: a language model makes the
-// greeting up, and echo mode has none.
+// checkGreeting reports whether the PAL can greet by itself. The greeting is composed by a
+// language model, which a PAL in echo mode does not have.
 func (e *examination) checkGreeting(pal tavus.PAL) {
 	switch pal.Pipeline {
 	case "":
@@ -184,7 +184,7 @@ func (e *examination) checkGreeting(pal tavus.PAL) {
 	}
 }
 
-// checkFace checks that the face is ready: the named one, or the PAL's.
+// checkFace checks that the face is ready: the one in the options, or the PAL's.
 func (e *examination) checkFace(ctx context.Context, client *tavus.Client, own string) {
 	id, whose := e.Face, ""
 	if id == "" {

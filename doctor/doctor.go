@@ -1,6 +1,5 @@
-// Package doctor checks what a real conversation needs: the state folder, the
-// account, the libraries, and the room. It creates nothing, ends nothing and says
-// nothing in a room.
+// Package doctor checks what a real conversation needs: the state folder, the account, the
+// libraries, and the room. It creates nothing, ends nothing, and says nothing in a room.
 package doctor
 
 import (
@@ -18,24 +17,24 @@ import (
 
 // Options say what to check.
 type Options struct {
-	// Client makes a client of the Tavus API; its error is about the key.
+	// Client returns a client of the Tavus API. Its error is about the key.
 	Client func() (*tavus.Client, error)
-	// HasKey reports whether there is an API key at all.
+	// HasKey reports whether there is an API key, even if it is invalid.
 	HasKey bool
 
-	PAL, Face string // ids; empty: none is named
-	Address   string // of the room; empty: none is named
-	// Join joins the room, and waits for the replica.
+	PAL, Face string // ids; empty: not given
+	Address   string // of the room; empty: not given
+	// Join also joins the room and waits for the replica.
 	Join         bool
 	ReadyTimeout time.Duration
 
 	Daily *daily.Backend // joins Daily rooms
 	Peer  rtc.Options    // dials other rooms
-	CDN   string         // serves daily-js; empty: the public one
-	// Explain adds advice to an error, and may classify it.
+	CDN   string         // where daily-js is loaded from; empty: the public CDN
+	// Explain adds advice to an error, and may change its type.
 	Explain func(error) error
 
-	// OnFinding is called with each finding as soon as it is known; it may be nil.
+	// OnFinding is called with each finding as soon as there is one. It may be nil.
 	OnFinding func(Finding)
 }
 
@@ -56,7 +55,7 @@ type Finding struct {
 	Status Status `json:"status"`
 	Detail string `json:"detail"`
 	Fix    string `json:"fix"` // what to do; empty: nothing
-	Err    error  `json:"-"`   // of a failure
+	Err    error  `json:"-"`   // the error of a failed check
 }
 
 // examination runs all checks.
@@ -65,7 +64,7 @@ type examination struct {
 	findings []Finding
 }
 
-// Run runs all checks in order until ctx ends, and returns the findings.
+// Run runs all checks in order, until ctx ends, and returns the findings.
 func Run(ctx context.Context, o *Options) []Finding {
 	e := &examination{Options: o}
 	for _, check := range []func(context.Context){e.state, e.account, e.libraries, e.transport, e.reachRoom} {
@@ -95,7 +94,7 @@ func (e *examination) warn(name, detail, fix string) {
 	e.note(Finding{Name: name, Status: Warn, Detail: detail, Fix: fix})
 }
 
-// fail notes a failure. fix may be empty if the error says what to do.
+// fail records a failed check. fix may be empty if the error says what to do.
 func (e *examination) fail(name string, err error, fix string) {
 	e.note(Finding{Name: name, Status: Fail, Detail: text.FirstLine(err.Error()), Fix: fix, Err: err})
 }

@@ -19,27 +19,28 @@ import (
 	"echocast/tavus"
 )
 
-// liveSeconds is the length of silence that a live check speaks: some chunks at little
+// liveSeconds is the length of the silence that a live check speaks: a few chunks at little
 // cost.
 const liveSeconds = 2
 
 // LiveReport holds the measurements of a live check. It contains no key and no id.
 type LiveReport struct {
-	JoinedAfter time.Duration // from the creation until the replica was there
+	JoinedAfter time.Duration // from the creation until the replica had joined
 	Requests    []LiveRequest
 	Receipt     echo.Receipt
 }
 
-// LiveRequest is one message that was sent.
+// LiveRequest is one sent message.
 type LiveRequest struct {
-	Status   string // of HTTP; empty where no answer came
+	Status   string // HTTP status; empty if there was no answer
 	Protocol string // such as HTTP/2.0
 	Took     time.Duration
-	Rate     []string // headers about rates, in order
+	Rate     []string // headers about rate limits, in order
 }
 
-// Live creates a conversation, which costs money, speaks a short silence in it over
-// REST, interrupts and ends it. With an error it still returns the report so far.
+// Live creates a conversation, which costs money. It speaks a short silence in it over
+// REST, interrupts it, and ends the conversation. If there is an error, it still returns
+// the report so far.
 func Live(ctx context.Context, client *tavus.Client, spec tavus.Spec) (report *LiveReport, err error) {
 	report = &LiveReport{}
 	conversation, err := tavus.Open(ctx, client, spec)
@@ -87,7 +88,7 @@ func (s *silence) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// meter measures the messages that are sent by HTTP.
+// meter measures the messages that are sent over HTTP.
 type meter struct {
 	base http.RoundTripper
 
@@ -130,7 +131,7 @@ func rateHeaders(h http.Header) (lines []string) {
 	return lines
 }
 
-// String returns the report as lines to paste.
+// String returns the report as lines to copy.
 func (r *LiveReport) String() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

@@ -27,8 +27,8 @@ import (
 	rtcdaily "echocast/rtc/daily"
 )
 
-// libraries reports the decoders and resamplers of this build. Linked libraries are not
-// checked, because the program does not start without them.
+// libraries reports the decoders and resamplers of this build. It does not check linked
+// libraries, because the program does not start without them.
 func (e *examination) libraries(ctx context.Context) {
 	if audio.DefaultMethod() == audio.Soxr {
 		e.ok("libsoxr", "linked")
@@ -45,7 +45,7 @@ func (e *examination) libraries(ctx context.Context) {
 	e.ok("ffmpeg", "%s", describe(ctx, path, "-version"))
 }
 
-// describe returns a program's path and the first line of its version.
+// describe returns the path of a program and the first line of its version.
 func describe(ctx context.Context, path, option string) string {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -57,15 +57,14 @@ func describe(ctx context.Context, path, option string) string {
 	return path + ": " + line[:min(len(line), 80)]
 }
 
-// wantsDaily reports whether the room is, or would be, a Daily room.
+// wantsDaily reports whether the room is a Daily room, or would be one.
 func (e *examination) wantsDaily() bool {
 	backend, _ := room.Lookup(e.Address)
 	_, is := backend.(*daily.Backend)
 	return is
 }
 
-// isREST reports whether the address is that of a conversation, which is reached
-// over REST.
+// isREST reports whether the address is that of a conversation that is reached over REST.
 func (e *examination) isREST() bool {
 	backend, _ := room.Lookup(e.Address)
 	_, is := backend.(*rest.Backend)
@@ -79,7 +78,7 @@ func (e *examination) isLiveKit() bool {
 	return is
 }
 
-// transport reports how the room is joined, and why.
+// transport reports how echocast joins the room, and why.
 func (e *examination) transport(ctx context.Context) {
 	switch {
 	case e.isLiveKit():
@@ -98,12 +97,12 @@ func (e *examination) transport(ctx context.Context) {
 	e.dailyTransport(ctx)
 }
 
-// restNote says when a conversation needs no browser.
+// restNote says for what a conversation needs no browser.
 const restNote = "an API key is enough; send --hear or --as microphone, listen, hear and " +
 	"converse use the Daily room"
 
-// dailyTransport reports how Daily rooms are joined. A problem is a failure only if the
-// room is a Daily room.
+// dailyTransport reports how echocast joins Daily rooms. A problem counts as a failure only
+// if the room is a Daily room.
 func (e *examination) dailyTransport(ctx context.Context) {
 	by, err := e.Daily.Transport(false)
 	if err == nil && by.Library != "" {
@@ -123,7 +122,7 @@ func (e *examination) dailyTransport(ctx context.Context) {
 		e.skip("browser", text.FirstLine(err.Error()), "")
 	case by.Browser == "":
 		e.skip("browser", "none is needed", "")
-	case runtime.GOOS == "windows": // it opens a window when asked
+	case runtime.GOOS == "windows": // asking for the version would open a window
 		e.ok("browser", "%s", by.Browser)
 	default:
 		e.ok("browser", "%s", describe(ctx, by.Browser, "--version"))
@@ -135,8 +134,8 @@ func (e *examination) dailyTransport(ctx context.Context) {
 	e.dailyJS(ctx)
 }
 
-// dailyJS reports which daily-js the page loads. It asks the public CDN only with Join,
-// which loads daily-js anyway.
+// dailyJS reports which daily-js the page loads. It contacts the public CDN only with Join,
+// which loads daily-js in any case.
 func (e *examination) dailyJS(ctx context.Context) {
 	release := "release " + rtcdaily.Version
 	if e.Daily.DailyJS == "" {
@@ -210,7 +209,7 @@ func (e *examination) hashAt(ctx context.Context, address string) (string, error
 	return "sha384-" + base64.StdEncoding.EncodeToString(hash.Sum(nil)), nil
 }
 
-// reachRoom checks that the room answers, and with Join that the replica is there.
+// reachRoom checks that the room answers and, with Join, that the replica is in it.
 func (e *examination) reachRoom(ctx context.Context) {
 	if e.Address == "" {
 		e.skip("room", "none is named", "give --to URL")
@@ -235,8 +234,8 @@ func (e *examination) reachRoom(ctx context.Context) {
 	}
 }
 
-// conversation checks that the conversation of a REST address is active. REST has no
-// participants, so there is no presence to check.
+// conversation checks that the conversation of a REST address is active. REST does not list
+// participants, so the presence of the replica cannot be checked.
 func (e *examination) conversation(ctx context.Context) {
 	client, err := e.Client()
 	if err != nil {
@@ -257,7 +256,7 @@ func (e *examination) conversation(ctx context.Context) {
 	e.skip("join", "not applicable over REST", "")
 }
 
-// credentials checks for credentials before any request, so that a missing one is not
+// credentials checks the credentials before any request, so that a missing one is not
 // reported as a network problem.
 func (e *examination) credentials(checker room.Checker) bool {
 	if checker == nil {
@@ -272,7 +271,7 @@ func (e *examination) credentials(checker room.Checker) bool {
 	return true
 }
 
-// reach asks the server of the room for its page, without a token or a key.
+// reach requests the page of the room's server, without a token or a key.
 func (e *examination) reach(ctx context.Context, checker room.Checker) bool {
 	if checker != nil {
 		return e.reachServer(ctx, checker)
@@ -301,7 +300,7 @@ func (e *examination) reach(ctx context.Context, checker room.Checker) bool {
 	return true
 }
 
-// reachServer checks the server of a backend that has its own check.
+// reachServer checks the server with the check of the room's backend.
 func (e *examination) reachServer(ctx context.Context, checker room.Checker) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -330,7 +329,7 @@ func webAddress(to string) (*url.URL, bool) {
 	return page, true
 }
 
-// get returns the HTTP status of a page. It follows no redirect.
+// get returns the HTTP status of a page. It follows no redirects.
 func (e *examination) get(ctx context.Context, page *url.URL) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
@@ -348,7 +347,7 @@ func (e *examination) get(ctx context.Context, page *url.URL) (int, error) {
 	return response.StatusCode, response.Body.Close()
 }
 
-// http returns a client that keeps no connection and follows no redirect.
+// http returns a client that keeps no connections and follows no redirects.
 func (e *examination) http() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{TLSClientConfig: e.Peer.TLS, DisableKeepAlives: true,
@@ -357,9 +356,9 @@ func (e *examination) http() *http.Client {
 	}
 }
 
-// backend returns the backend that joins the room with these options.
+// backend returns the backend that would join the room with these options.
 func (e *examination) backend() room.Backend {
-	registered, _ := room.Lookup(e.Address) // room.Join tells the error
+	registered, _ := room.Lookup(e.Address) // room.Join reports the error
 	switch registered.(type) {
 	case *daily.Backend:
 		return e.Daily
@@ -386,9 +385,9 @@ func (e *examination) enter(ctx context.Context) {
 	session, err := echo.NewSession(joined.Stage(), &echo.Options{ReadyTimeout: e.ReadyTimeout})
 	if err == nil {
 		err = session.WaitReady(ctx)
-		_ = session.Close() // never fails
+		_ = session.Close() // this never fails
 	}
-	_ = joined.Close() // nothing was sent that could be lost
+	_ = joined.Close() // nothing was sent, so nothing can be lost
 	switch {
 	case errors.Is(err, echo.ErrNotReady):
 		e.warn("replica", fmt.Sprintf("none has joined within %v", e.ReadyTimeout),

@@ -37,7 +37,7 @@ func (e *ChecksError) Error() string {
 // Unwrap returns the cause.
 func (e *ChecksError) Unwrap() error { return e.First }
 
-// Failed returns a *ChecksError about the failed checks; nil if none failed.
+// Failed returns a *ChecksError about the failed checks, or nil if none failed.
 func Failed(findings []Finding) *ChecksError {
 	failed := &ChecksError{All: len(findings)}
 	for _, f := range findings {

@@ -2,17 +2,18 @@ package doctor
 
 import "cmp"
 
-// Use is a use of echocast, and whether it would work on this machine.
+// Use is a use of echocast, and whether it works on this machine.
 type Use struct {
 	Name  string `json:"name"`
 	Ready bool   `json:"ready"`
-	// Missing is what it lacks; empty if it is ready.
+	// Missing says what is missing. It is empty if the use is ready.
 	Missing string `json:"missing,omitempty"`
-	// Line is the command to type: to do it, or to fix what is missing.
+	// Line is a command to type: for the use itself, or to fix what is missing.
 	Line string `json:"line"`
 }
 
-// Verdict returns the uses for which this machine is ready, by the findings of Run.
+// Verdict returns the uses of echocast, and whether this machine is ready for them
+// according to the findings of Run.
 func Verdict(o *Options, findings []Finding) []Use {
 	found := map[string]Finding{}
 	for _, f := range findings {
@@ -31,12 +32,12 @@ func Verdict(o *Options, findings []Finding) []Use {
 	return uses
 }
 
-// required are the checks that must have succeeded for a use: a skipped check counts as
-// missing.
+// required are the checks that must succeed for a use. If one of them was skipped, it
+// counts as missing.
 var required = map[string]bool{"API key": true, "PAL": true, "room": true}
 
-// needs marks a use as ready if none of the named checks failed; the first failed one
-// says what is missing.
+// needs marks a use as ready if none of the named checks failed. Otherwise the first failed
+// check says what is missing.
 func needs(found map[string]Finding, use Use, names ...string) Use {
 	for _, name := range names {
 		f, made := found[name]

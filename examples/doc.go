@@ -1,3 +1,3 @@
-// Package examples has tests only: they run the clients that stand in its
-// folders, in Chromium and in Python, in a Daily room with the stand-in replica.
+// Package examples only has tests. They run the clients in its folders, in Chromium and in
+// Python, in a Daily room with a stand-in replica.
 package examples

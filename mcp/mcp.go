@@ -1,4 +1,4 @@
-// Package mcp lets an agent make a replica speak: it is a server of the Model Context
+// Package mcp lets an agent make a replica speak. It is a server of the Model Context
 // Protocol (https://modelcontextprotocol.io) with these tools:
 //
 //	speak      speaks an audio file
@@ -7,9 +7,9 @@
 //	listen     returns the events of the room since the last call
 //	heard      returns what was heard of the utterances so far
 //
-// The protocol is JSON-RPC, one message a line; the official SDK speaks it. If the
-// agent asks not to wait, an utterance continues after its call has returned, and heard
-// returns its receipt later.
+// The protocol is JSON-RPC with one message per line; the official SDK implements it. If
+// the agent asks not to wait, the call returns while the utterance continues, and the tool
+// heard returns its receipt later.
 package mcp
 
 import (
@@ -25,34 +25,34 @@ import (
 	"echocast/echo"
 )
 
-// Limits of what is kept for the agent.
+// Limits on what is kept for the agent.
 const (
 	maxEvents   = 1000
 	maxReceipts = 100
-	maxSpeaking = 32 // utterances that are spoken or wait at the same time
+	maxSpeaking = 32 // utterances that are spoken or wait, at most
 )
 
-// maxDuration bounds an audio file, because a conversation costs money as long as it
-// lasts.
+// maxDuration bounds the length of an audio file, because a conversation costs money until
+// it ends.
 const maxDuration = 30 * time.Minute
 
-// orderWindow is how long an event waits for events that were emitted before it.
+// orderWindow is how long an event is held back, in case an earlier event arrives after it.
 const orderWindow = 200 * time.Millisecond
 
-// maxListen bounds the wait of one call of listen, since clients cancel calls that
-// last longer than a minute.
+// maxListen bounds the wait of one call of listen. Clients cancel calls that take longer
+// than a minute.
 const maxListen = 50 * time.Second
 
-// Server serves one session to an agent.
+// Server serves one session to one agent.
 type Server struct {
 	session *echo.Session
 	server  *sdk.Server
-	ctx     context.Context //nolint:containedctx // bounds the utterances nobody waits for
+	ctx     context.Context //nolint:containedctx // context of utterances for which no call waits
 	stop    context.CancelFunc
-	running sync.WaitGroup // utterances, and the listener
+	running sync.WaitGroup // goroutines of utterances and of follow
 
 	mu       sync.Mutex
-	changed  chan struct{} // closed, and made again, at every event
+	changed  chan struct{} // closed and replaced at every event
 	order    *echo.Sequencer
 	events   []echo.Event // events in order
 	first    int          // number of events[0], counted from 0
@@ -62,8 +62,8 @@ type Server struct {
 	isClosed bool
 }
 
-// New returns a Server for a session with a joined replica, and starts to follow its events.
-// version is shown to the agent. The caller closes it.
+// New returns a Server for a session whose replica has joined. It starts to receive the
+// session's events. version is shown to the agent. The caller closes the Server.
 func New(session *echo.Session, version string) *Server {
 	s := &Server{session: session, changed: make(chan struct{}), active: map[chan struct{}]bool{},
 		order: echo.NewSequencer(orderWindow)}
@@ -99,8 +99,8 @@ func New(session *echo.Session, version string) *Server {
 	return s
 }
 
-// Serve serves the protocol over in and out until in ends, which is no error, or ctx
-// ends.
+// Serve serves the protocol over in and out until in or ctx ends. The end of in is no
+// error.
 func (s *Server) Serve(ctx context.Context, in io.ReadCloser, out io.WriteCloser) error {
 	err := s.server.Run(ctx, &sdk.IOTransport{Reader: in, Writer: out})
 	if errors.Is(err, io.EOF) {
@@ -119,7 +119,7 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// follow collects the events of the session.
+// follow receives the events of the session.
 func (s *Server) follow() {
 	for event, err := range s.session.Events(s.ctx) {
 		s.mu.Lock()
@@ -134,7 +134,7 @@ func (s *Server) follow() {
 	}
 }
 
-// sort takes the due events from the sequencer. The server is locked.
+// sort takes the events that are due from the sequencer. The caller holds the lock.
 func (s *Server) sort(now time.Time) {
 	for {
 		event, _, ok := s.order.Next(now)

@@ -32,7 +32,7 @@ type SayInput struct {
 
 // SpokenOutput is the output of the tools speak and say.
 type SpokenOutput struct {
-	// Receipt is the utterance's receipt; nil with NoWait.
+	// Receipt is the receipt of the utterance. It is nil with NoWait.
 	Receipt *echo.Receipt `json:"receipt,omitempty"`
 	Summary string        `json:"summary"`
 }
@@ -50,8 +50,8 @@ type ListenInput struct {
 type ListenOutput struct {
 	Events []any  `json:"events"`           // as echocast listen prints them
 	Cursor int    `json:"cursor"`           // for the next call
-	Missed int    `json:"missed,omitempty"` // number of events that were dropped as too old
-	Ended  string `json:"ended,omitempty"`  // why no more events come
+	Missed int    `json:"missed,omitempty"` // number of old events that were dropped
+	Ended  string `json:"ended,omitempty"`  // why there are no more events
 }
 
 // HeardInput is the input of the tool heard.
@@ -62,12 +62,12 @@ type HeardInput struct {
 // HeardOutput is the output of the tools heard and interrupt.
 type HeardOutput struct {
 	State    echo.State     `json:"state"`
-	Waiting  int            `json:"waiting"` // utterances that wait for their turn
+	Waiting  int            `json:"waiting"` // utterances that wait to be spoken
 	Receipts []echo.Receipt `json:"receipts"`
 }
 
-// speak opens the file before it queues the utterance, so that an unreadable file is
-// refused at once.
+// speak opens the file before it queues the utterance, so that it can refuse an unreadable
+// file at once.
 func (s *Server) speak(ctx context.Context, _ *sdk.CallToolRequest, in SpeakInput) (*sdk.CallToolResult,
 	SpokenOutput, error) {
 	file, err := os.Open(in.Path)
@@ -87,7 +87,7 @@ func (s *Server) speak(ctx context.Context, _ *sdk.CallToolRequest, in SpeakInpu
 			})
 		},
 		free: func() {
-			_ = file.Close() // first: a decoder may wait for a read of it
+			_ = file.Close() // first, because a decoder may be blocked reading it
 			_ = samples.Close()
 		},
 	})
@@ -107,11 +107,11 @@ func (s *Server) say(ctx context.Context, _ *sdk.CallToolRequest, in SayInput) (
 // job is one utterance to speak.
 type job struct {
 	speak func(context.Context) (echo.Receipt, error)
-	free  func() // called once it is over, or was refused
+	free  func() // called when it has ended or was refused
 }
 
-// speakJob speaks one utterance, and waits for it unless noWait is set. The utterance
-// ends with the server and, unless noWait is set, with the call.
+// speakJob speaks one utterance. It waits for its end unless noWait is set. The utterance
+// ends when the server closes and, unless noWait is set, when the call ends.
 func (s *Server) speakJob(ctx context.Context, noWait bool, j *job) (*sdk.CallToolResult, SpokenOutput, error) {
 	over, err := s.begin()
 	if err != nil {
@@ -135,10 +135,10 @@ func (s *Server) speakJob(ctx context.Context, noWait bool, j *job) (*sdk.CallTo
 	if failed != nil && receipt.Outcome != echo.Interrupted {
 		return nil, SpokenOutput{}, failed
 	}
-	return nil, SpokenOutput{Receipt: &receipt, Summary: summary(receipt)}, nil // an interrupt is an answer
+	return nil, SpokenOutput{Receipt: &receipt, Summary: summary(receipt)}, nil // an interrupt is no error
 }
 
-// begin registers an utterance. end closes the channel.
+// begin registers an utterance. end closes the returned channel.
 func (s *Server) begin() (over chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -153,7 +153,7 @@ func (s *Server) begin() (over chan struct{}, err error) {
 	return over, nil
 }
 
-// end stores the receipt of an utterance for heard, and unregisters it.
+// end stores the receipt of an utterance for the tool heard, and unregisters the utterance.
 func (s *Server) end(over chan struct{}, receipt echo.Receipt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,7 +163,7 @@ func (s *Server) end(over chan struct{}, receipt echo.Receipt) {
 	close(over)
 }
 
-// summary returns a receipt in one sentence.
+// summary describes a receipt in one sentence.
 func summary(r echo.Receipt) string {
 	return fmt.Sprintf("%s: %.3f s heard (known by %s)", r.Outcome, r.SpokenSeconds, r.SpokenBy)
 }
@@ -198,7 +198,7 @@ func (s *Server) heard(_ context.Context, _ *sdk.CallToolRequest, in HeardInput)
 	return nil, s.state(last), nil
 }
 
-// state returns the state of the replica, and the last receipts.
+// state returns the state of the replica and the latest receipts.
 func (s *Server) state(last int) HeardOutput {
 	progress := s.session.Progress()
 	s.mu.Lock()
@@ -231,8 +231,8 @@ func (s *Server) listen(ctx context.Context, _ *sdk.CallToolRequest, in ListenIn
 	}
 }
 
-// since returns the events from a cursor on and, if there are none, channels to wait
-// for: due fires when a held event has waited long enough.
+// since returns the events from a cursor on. If there are none, it also returns channels to
+// wait for. due fires when an event was held back long enough.
 func (s *Server) since(cursor int) (out ListenOutput, due <-chan time.Time, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The elements of JUnit's XML, as CI systems read it.
+// The elements of JUnit XML, in the form that CI systems read.
 type (
 	junitSuites struct {
 		XMLName  xml.Name `xml:"testsuites"`
@@ -56,7 +56,8 @@ type (
 	}
 )
 
-// WriteJUnit writes results as JUnit XML: a suite for each file, in the order of the results.
+// WriteJUnit writes results as JUnit XML, with a suite for each file. It keeps the order of
+// the results.
 func WriteJUnit(w io.Writer, results []Result) error {
 	all := junitSuites{Name: "echocast test"}
 	total := 0.0
@@ -117,7 +118,7 @@ func (s *junitSuite) add(r *Result) {
 	s.Cases = append(s.Cases, c)
 }
 
-// Summary says how many items of the talks were spoken, and how many of them passed.
+// Summary says how many items of the talks were spoken, and how many of those passed.
 func Summary(results []Result, talks []*Talk) string {
 	all, passed := 0, 0
 	for _, t := range talks {
@@ -131,7 +132,7 @@ func Summary(results []Result, talks []*Talk) string {
 	return fmt.Sprintf("%d of %d spoken: %d passed, %d failed", len(results), all, passed, len(results)-passed)
 }
 
-// Text returns the result as a line for people, and a line more for each thing that is wrong.
+// Text returns the result as a line for people, followed by a line for each failure.
 func (r *Result) Text() string {
 	var b strings.Builder
 	word := "ok"

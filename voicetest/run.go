@@ -27,10 +27,10 @@ type Result struct {
 	Talk     string             `json:"talk"`
 	Name     string             `json:"name"`
 	Passed   bool               `json:"passed"`
-	Seconds  float64            `json:"seconds"`            // the whole item took
+	Seconds  float64            `json:"seconds"`            // duration of the whole item
 	Failures []string           `json:"failures,omitempty"` // differences from what was expected
 	Error    string             `json:"error,omitempty"`    // why it could not be run
-	Figures  map[string]float64 `json:"figures"`            // those that are known; times in seconds
+	Figures  map[string]float64 `json:"figures"`            // known figures; times in seconds
 	Receipt  *echo.Receipt      `json:"receipt,omitempty"`
 
 	File  string    `json:"-"` // of the talk
@@ -41,16 +41,16 @@ type Result struct {
 // measured holds the measurements of an utterance. Several goroutines write it.
 type measured struct {
 	mu          sync.Mutex
-	begin       time.Time // of the file or the command
+	begin       time.Time // when the file was opened or the command started
 	started     chan struct{}
 	receipt     echo.Receipt
-	firstAudio  time.Duration // negative: not known, as interrupt
+	firstAudio  time.Duration // negative: not known; interrupt likewise
 	interruptAt time.Time
 	interrupt   time.Duration
 	late        []float64 // seconds, of each chunk
 }
 
-// observe notes a moment of the session.
+// observe records a moment of the session.
 func (m *measured) observe(moment echo.Moment) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -66,7 +66,7 @@ func (m *measured) observe(moment echo.Moment) {
 	}
 }
 
-// lateness returns the 99th percentile of chunk lateness, in seconds.
+// lateness returns the 99th percentile of the lateness of chunks, in seconds.
 func (m *measured) lateness() (seconds float64, isKnown bool) {
 	if len(m.late) == 0 {
 		return 0, false
@@ -76,8 +76,8 @@ func (m *measured) lateness() (seconds float64, isKnown bool) {
 	return max(sorted[rank-1], 0), true
 }
 
-// Run speaks the items of a talk, one after the other, and passes each result to report. It
-// returns the cause if ctx ends before the last.
+// Run speaks the items of a talk, one after the other, and passes each result to report. If
+// ctx ends before the last item, it returns the cause.
 func (t *Talk) Run(ctx context.Context, file string, report func(Result)) error {
 	for i := range t.Items {
 		r := Result{Talk: t.Name, Name: t.Items[i].Name, File: file, Line: t.Items[i].Line, Start: time.Now()}
@@ -124,8 +124,8 @@ func (r *Result) fail(format string, args ...any) {
 	r.Failures = append(r.Failures, fmt.Sprintf(format, args...))
 }
 
-// compare checks the bounds. It skips a bound for all items about interrupts if the
-// item has none.
+// compare checks the bounds. A bound of the talk that is about interrupts is skipped for
+// items without an interrupt.
 func (r *Result) compare(i *Item) {
 	for _, b := range i.Bounds {
 		f := figureOf(b.Figure)
@@ -143,7 +143,7 @@ func (r *Result) compare(i *Item) {
 	}
 }
 
-// run speaks the item through its own stand-in.
+// run speaks the item to a new stand-in replica.
 func (i *Item) run(ctx context.Context, dir string, m *measured) (err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, i.Timeout, fmt.Errorf("it was not over after %v", i.Timeout))
 	defer cancel()
@@ -179,7 +179,7 @@ func (i *Item) run(ctx context.Context, dir string, m *measured) (err error) {
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		_ = finish()
-		return cause // there is no receipt: it was this program that ended it
+		return cause // no receipt, because ctx ended the utterance
 	}
 	m.mu.Lock()
 	m.receipt = receipt
@@ -187,8 +187,8 @@ func (i *Item) run(ctx context.Context, dir string, m *measured) (err error) {
 	return errors.Join(err, finish())
 }
 
-// interruptLater interrupts the replica when it has spoken for the item's
-// interrupt_after. The function that it returns ends the wait.
+// interruptLater interrupts the replica once it has spoken for the item's interrupt_after.
+// The returned function cancels that.
 func (i *Item) interruptLater(ctx context.Context, session *echo.Session, m *measured) (stop func()) {
 	if i.InterruptAfter < 0 {
 		return func() {}
@@ -211,7 +211,7 @@ func (i *Item) interruptLater(ctx context.Context, session *echo.Session, m *mea
 		m.mu.Lock()
 		m.interruptAt = time.Now()
 		m.mu.Unlock()
-		_ = session.Interrupt(ctx, nil) // the receipt tells how that went
+		_ = session.Interrupt(ctx, nil) // the receipt reports the result
 	})
 	return func() {
 		cancel()
@@ -219,8 +219,8 @@ func (i *Item) interruptLater(ctx context.Context, session *echo.Session, m *mea
 	}
 }
 
-// open opens the file, or starts the command. finish closes it, and returns how the
-// command failed.
+// open opens the file, or starts the command. finish closes the file, or waits for the command
+// and returns how it failed.
 func (i *Item) open(ctx context.Context, dir string, m *measured) (s echo.Speech, finish func() error, err error) {
 	m.mu.Lock()
 	m.begin = time.Now()
@@ -273,7 +273,7 @@ func (i *Item) start(ctx context.Context, dir string) (s echo.Speech, finish fun
 		_ = prepared.Close()
 		err := process.Wait()
 		if i.InterruptAfter >= 0 {
-			return nil // it was ended before it had
+			return nil // this program ended the command
 		}
 		return complaints.About(err)
 	}, nil

@@ -1,7 +1,7 @@
-// Package voicetest tests a voice path: it speaks the items of a talk through a
-// stand-in replica, in real time, and compares the result with the talk's expectations.
+// Package voicetest tests a voice path. It speaks the items of a talk to a stand-in
+// replica, in real time, and compares the result with the talk's expectations.
 //
-// A talk is a file in YAML:
+// A talk is a YAML file:
 //
 //	at_most: {first_audio: 400ms, gaps: 0}
 //	say:
@@ -13,11 +13,11 @@
 //	    expect: interrupted
 //	    at_most: {interrupt: 300ms}
 //
-// Each item of say has its own stand-in and connection, so a failure does not affect the
+// Each item of say has a separate stand-in and connection, so a failure does not affect the
 // next item. An item may override the settings of its talk.
 //
-// [WriteJUnit] writes results as CI systems read them: a suite for each talk, a test case for
-// each item, and its figures as properties.
+// [WriteJUnit] writes results in the form that CI systems read: a suite for each talk, a
+// test case for each item, and the item's figures as properties.
 package voicetest
 
 import (
@@ -35,8 +35,8 @@ import (
 
 // Talk is a parsed talk file: what to speak and what to expect.
 type Talk struct {
-	Name  string // of the suite; by default that of the file
-	Dir   string // where files are looked for and commands run
+	Name  string // of the suite; default: the file name
+	Dir   string // folder of the files; commands run in it
 	Items []Item
 }
 
@@ -45,26 +45,26 @@ type Item struct {
 	Name string
 	Line int // its line in the file
 
-	File           string // either an audio file
-	Command        string // or a line of the shell that prints audio
+	File           string // an audio file, or
+	Command        string // a shell command line that prints audio
 	Text           string // for the command's standard input; what the audio says
 	Format         string // of raw samples, such as s16le; empty: by content
 	Rate           int    // Hz, of raw samples
 	Channels       int
 	InterruptAfter time.Duration // of speech; negative: never
 	Lead           time.Duration
-	Timeout        time.Duration // for the whole item
+	Timeout        time.Duration // for the whole item, at most
 	Faults         []string      // of the stand-in
 	Expect         echo.Outcome
 	Bounds         []Bound
 }
 
-// Bound is a limit of a figure.
+// Bound is a limit for a figure.
 type Bound struct {
 	Figure  string
 	Limit   float64 // seconds, for times
-	IsLeast bool    // the figure must be at least that, else at most
-	isOwn   bool    // of the item, not of all
+	IsLeast bool    // the figure must be at least Limit; otherwise at most
+	isOwn   bool    // set by the item, not by the talk
 }
 
 // The defaults of a talk.
@@ -80,7 +80,7 @@ type Error struct {
 	Err  error
 }
 
-// Error returns the mistake and its place.
+// Error returns the mistake and where it is.
 func (e *Error) Error() string {
 	if e.Line == 0 {
 		return fmt.Sprintf("%s: %v", e.File, e.Err)
@@ -99,7 +99,7 @@ type figure struct {
 	of     func(m *measured) (value float64, isKnown bool)
 }
 
-// figures lists all figures, in the order of docs and reports.
+// figures lists all figures, in the order of the documentation and of reports.
 var figures = []figure{
 	{"first_audio", true, "from the start of the file or the command until the replica speaks",
 		func(m *measured) (float64, bool) { return m.firstAudio.Seconds(), m.firstAudio >= 0 }},
@@ -151,7 +151,7 @@ func (f *figure) text(value float64) string {
 	return fmt.Sprintf("%.2f s", value)
 }
 
-// Read reads a talk. Files and commands of the talk are relative to the folder of file. The
+// Read reads a talk. Files and commands of the talk are relative to the folder of file. An
 // error is an *Error that names the line.
 func Read(r io.Reader, file string) (*Talk, error) {
 	talk := &Talk{Dir: filepath.Dir(file), Name: strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))}
@@ -170,10 +170,10 @@ func Read(r io.Reader, file string) (*Talk, error) {
 	return talk, nil
 }
 
-// isOfInterrupt reports whether an item itself bounds how fast an interrupt is obeyed.
+// isOfInterrupt reports whether the bound is about interrupts and was set by the item.
 func (b Bound) isOfInterrupt() bool { return b.isOwn && b.Figure == "interrupt" }
 
-// check returns an error for an item that contradicts itself, and sets a missing name.
+// check returns an error for an item that contradicts itself. It sets a missing name.
 func (i *Item) check() error {
 	switch {
 	case (i.File == "") == (i.Command == ""):

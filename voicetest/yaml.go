@@ -20,7 +20,7 @@ type field struct {
 	read        func(node *yaml.Node) error
 }
 
-// lineError is a mistake at a line of the file.
+// lineError is a mistake in a line of the file.
 type lineError struct {
 	line int
 	err  error
@@ -32,13 +32,13 @@ func at(node *yaml.Node, format string, args ...any) error {
 	return &lineError{node.Line, fmt.Errorf(format, args...)}
 }
 
-// inFile adds the place of a mistake to an error.
+// inFile adds the file name to the error of a mistake.
 func inFile(err error, file string) error {
 	if placed, ok := errors.AsType[*lineError](err); ok {
 		return &Error{file, placed.line, placed.err}
 	}
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
-	if rest, found := strings.CutPrefix(text, "line "); found { // the parser's own errors
+	if rest, found := strings.CutPrefix(text, "line "); found { // an error of the YAML parser
 		number, why, _ := strings.Cut(rest, ": ")
 		if line, failed := strconv.Atoi(number); failed == nil {
 			return &Error{file, line, errors.New(why)}
@@ -47,7 +47,7 @@ func inFile(err error, file string) error {
 	return &Error{file, 0, errors.New(text)}
 }
 
-// readTalk reads a file into talk; all has the defaults of its items.
+// readTalk reads a file into talk. all holds the defaults for its items.
 func readTalk(r io.Reader, talk *Talk, all Item) error {
 	var document yaml.Node
 	decoder := yaml.NewDecoder(r)
@@ -83,7 +83,7 @@ func readTalk(r io.Reader, talk *Talk, all Item) error {
 	return nil
 }
 
-// commonKeys are the keys that a talk has for all items, and an item for itself.
+// commonKeys are the keys that may be set for a talk and for an item.
 func commonKeys(i *Item) []field {
 	return []field{
 		{"expect", "how the utterance ends: " + strings.Join(outcomes(), ", "), i.readOutcome},
@@ -95,7 +95,7 @@ func commonKeys(i *Item) []field {
 	}
 }
 
-// ownKeys are the keys that only an item has.
+// ownKeys are the keys that may be set only for an item.
 func ownKeys(i *Item) []field {
 	return []field{
 		{"name", "the name of the test case", text(&i.Name)},
@@ -203,7 +203,7 @@ func (i *Item) readOutcome(n *yaml.Node) error {
 	return nil
 }
 
-// readBounds reads bounds, which replace those for all items.
+// readBounds reads bounds. They replace the bounds of the talk.
 func (i *Item) readBounds(node *yaml.Node, isLeast bool) error {
 	var fields []field
 	for f := range figures {
@@ -223,7 +223,7 @@ func (i *Item) readBounds(node *yaml.Node, isLeast bool) error {
 	return readFields(node, fields)
 }
 
-// limit reads a bound of the figure.
+// limit reads a limit for the figure.
 func (f *figure) limit(value string) (float64, error) {
 	if f.isTime {
 		d, err := time.ParseDuration(value)

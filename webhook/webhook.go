@@ -1,8 +1,8 @@
-// Package webhook receives the callbacks that a service posts about its
-// conversations (callback_url), by HTTP.
+// Package webhook receives the callbacks about conversations that a service posts over HTTP
+// (callback_url).
 //
-// Callbacks are not signed: whoever knows the address can forge events. So the address
-// has a secret path, and the receiver refuses web pages and, on a loopback address,
+// Callbacks are not signed, so anyone who knows the address can forge events. Therefore the
+// address has a secret path. The receiver refuses web pages and, on a loopback address,
 // host names other than this machine's.
 package webhook
 
@@ -27,23 +27,23 @@ import (
 )
 
 const (
-	// maxBody is the largest callback in bytes. The transcript of an hour has about a
-	// hundred thousand.
+	// maxBody is the maximum size of a callback in bytes. The transcript of an hour has
+	// about a hundred thousand bytes.
 	maxBody = 8 << 20
-	// maxBodies is how many callbacks are held at the same time; others wait unread.
+	// maxBodies is how many callbacks are in memory at the same time. Others wait unread.
 	maxBodies = 4
-	// waitForRoom is how long they wait for room.
+	// waitForRoom bounds how long a callback waits unread.
 	waitForRoom = 10 * time.Second
-	// maxKnown is how many callbacks are remembered, to recognise repeated deliveries.
+	// maxKnown is how many callbacks are remembered to detect repeated deliveries.
 	maxKnown = 1024
 )
 
 // Options configure a Receiver. The zero value is valid.
 type Options struct {
-	// PublicURL is the address at which the service reaches the receiver, through a
-	// tunnel or a proxy that keeps the host name; "": none.
+	// PublicURL is the address at which the service reaches the receiver, through a tunnel
+	// or a proxy that keeps the host name. "" means none.
 	PublicURL string
-	// Linger is how long Close waits for callbacks that are being answered.
+	// Linger is how long Close waits for callbacks that are still being answered.
 	Linger time.Duration
 }
 
@@ -51,9 +51,9 @@ type Options struct {
 type Receiver struct {
 	options Options
 	path    string
-	hosts   []string // host names that a request may use; nil: any
+	hosts   []string // host names that requests may use; nil: any
 	events  chan echo.Event
-	bodies  chan struct{} // a slot for each that is held
+	bodies  chan struct{} // one slot for each callback in memory
 	over    chan struct{} // closed by Close
 	socket  net.Listener
 	server  http.Server
@@ -61,13 +61,13 @@ type Receiver struct {
 	failed  chan error
 
 	seed    maphash.Seed
-	handing chan struct{} // held while an event is passed on
-	known   []uint64      // hashes of the last bodies, a ring
+	handing chan struct{} // one slot, held while an event is passed on
+	known   []uint64      // hashes of the latest bodies, a ring
 	oldest  int
 }
 
-// Listen receives callbacks on an address [HOST]:PORT[/PATH]. Without a host it listens
-// on this machine only. Without a path it chooses a random one.
+// Listen receives callbacks at an address [HOST]:PORT[/PATH]. Without a host it listens
+// only on this machine. Without a path it chooses a random one.
 func Listen(address string, o *Options) (*Receiver, error) {
 	host, path, _ := strings.Cut(address, "/")
 	if strings.HasPrefix(host, ":") {
@@ -106,7 +106,7 @@ func Listen(address string, o *Options) (*Receiver, error) {
 // URL returns the address of the receiver on this machine.
 func (r *Receiver) URL() string { return "http://" + r.socket.Addr().String() + r.path }
 
-// ServeHTTP receives one callback, and answers once Next has returned it.
+// ServeHTTP receives one callback. It answers once Next has returned the callback.
 func (r *Receiver) ServeHTTP(answer http.ResponseWriter, request *http.Request) {
 	if status, why := r.refuse(request); status != 0 {
 		answer.Header().Set("Allow", http.MethodPost)
@@ -136,8 +136,8 @@ func (r *Receiver) ServeHTTP(answer http.ResponseWriter, request *http.Request) 
 	r.hand(answer, request, event, maphash.Bytes(r.seed, body))
 }
 
-// refuse returns the status and the reason for a request that is not a callback; 0: it
-// is one.
+// refuse returns the status and the reason to refuse a request, or 0 if the request is a
+// callback.
 func (r *Receiver) refuse(request *http.Request) (status int, why string) {
 	host, _, err := net.SplitHostPort(request.Host)
 	if err != nil {
@@ -156,8 +156,8 @@ func (r *Receiver) refuse(request *http.Request) (status int, why string) {
 	return 0, ""
 }
 
-// hand passes an event on, unless it was passed on before: the service repeats
-// deliveries that it considers lost.
+// hand passes an event on, unless it was passed on before. The service repeats deliveries
+// that it considers lost.
 func (r *Receiver) hand(answer http.ResponseWriter, request *http.Request, event echo.Event, hash uint64) {
 	handing, events := r.handing, chan<- echo.Event(nil)
 	for {
@@ -203,7 +203,7 @@ func (r *Receiver) Next(ctx context.Context) (echo.Event, error) {
 }
 
 // ReceiveEvent returns the next callback about one conversation, unchanged. It drops
-// those about others.
+// callbacks about other conversations.
 func (r *Receiver) ReceiveEvent(ctx context.Context, conversation string) ([]byte, error) {
 	for {
 		event, err := r.Next(ctx)
@@ -216,13 +216,13 @@ func (r *Receiver) ReceiveEvent(ctx context.Context, conversation string) ([]byt
 	}
 }
 
-// Close ends the server, and waits for the callbacks that are being answered.
+// Close ends the server. It waits for the callbacks that are being answered.
 func (r *Receiver) Close() error {
 	close(r.over)
 	ctx, cancel := context.WithTimeout(context.Background(), r.options.Linger)
 	defer cancel()
 	if r.server.Shutdown(ctx) != nil {
-		_ = r.server.Close() // of slow clients
+		_ = r.server.Close() // closes the connections of slow clients
 	}
 	r.ended.Wait()
 	return nil

@@ -15,7 +15,7 @@ import (
 	"echocast/room"
 )
 
-// bridge holds a conversation as a telephone carrier, or lets an agent hold it.
+// bridge connects a bot, as a telephone carrier would, or an agent to a conversation.
 func bridge(ctx context.Context, b cli.Bridge) error {
 	if slices.Contains(agent.Kinds(), b.With) {
 		return runAgent(ctx, b)
@@ -45,7 +45,7 @@ func protocolOf(b cli.Bridge, o *carrier.Options) (carrier.Protocol, error) {
 	return twilio.New(b.Parameters), nil
 }
 
-// keys are the variables of the environment with the keys of agents.
+// keys maps the kinds of agents to the environment variables with their keys.
 var keys = map[string]string{agent.OpenAI: "OPENAI_API_KEY", agent.ElevenLabs: "ELEVENLABS_API_KEY"}
 
 func runAgent(ctx context.Context, b cli.Bridge) error {

@@ -11,7 +11,7 @@ import (
 	"echocast/gateway"
 )
 
-// shared is a cluster as the gateway sees it.
+// shared adapts a cluster to the interface that the gateway needs.
 type shared struct{ *cluster.Cluster }
 
 func (s shared) Create(ctx context.Context, id string) (gateway.Ownership, error) {
@@ -24,7 +24,7 @@ func (s shared) Create(ctx context.Context, id string) (gateway.Ownership, error
 
 func (s shared) Serve(g *gateway.Gateway) error { return s.Cluster.Serve(adopter{g}) }
 
-// owned is a conversation that this node holds.
+// owned adapts a conversation that this node holds to the interface that the gateway needs.
 type owned struct{ *cluster.Hold }
 
 func (o owned) Load(ctx context.Context) (*gateway.Saved, error) {
@@ -39,14 +39,14 @@ func (o owned) Load(ctx context.Context) (*gateway.Saved, error) {
 	return saved, nil
 }
 
-// adopter is a gateway as the cluster sees it.
+// adopter adapts a gateway to the interface that the cluster needs.
 type adopter struct{ *gateway.Gateway }
 
 func (a adopter) Adopt(id string, h *cluster.Hold, isLastResort bool) {
 	a.Gateway.Adopt(id, owned{h}, isLastResort)
 }
 
-// openCluster joins the cluster that serve was asked for.
+// openCluster joins the cluster in the options of serve.
 func openCluster(ctx context.Context, o *cli.ServeOptions) (*cluster.Cluster, error) {
 	with := o.Cluster
 	c, err := cluster.Open(ctx, cluster.Options{
@@ -56,7 +56,7 @@ func openCluster(ctx context.Context, o *cli.ServeOptions) (*cluster.Cluster, er
 	return c, explain(err, &with)
 }
 
-// explain names the option that may help to join the cluster.
+// explain adds the option that may help to join the cluster.
 func explain(err error, with *sharing.Options) error {
 	switch {
 	case errors.Is(err, cluster.ErrTooFewServers):

@@ -1,9 +1,9 @@
-// Echocast-server is echocast with everything that needs big libraries: LiveKit rooms,
+// Echocast-server is echocast plus everything that needs large libraries: LiveKit rooms,
 // WebSockets, the server of the Model Context Protocol, and the gateway.
 //
-// LiveKit's library alone brings some fifty modules, and makes the program twice as
-// large and five times as slow to start. So echocast does without, and runs this
-// program in its place where the address of a room needs it.
+// LiveKit's library brings about fifty modules. It makes the program twice as large and its
+// start five times as slow. So echocast is built without it, and runs this program instead
+// if the address of a room needs it.
 package main
 
 import (
@@ -68,7 +68,7 @@ func serveGateway(ctx context.Context, listener net.Listener, o *cli.ServeOption
 	return err
 }
 
-// joinRoom lets a stand-in replica join a LiveKit room.
+// joinRoom makes a stand-in replica join a LiveKit room.
 func joinRoom(ctx context.Context, g *cli.Guest) (replica.Report, error) {
 	o := join.Options(*g)
 	report, err := join.Run(ctx, &o)

@@ -1,15 +1,15 @@
-// Command voice-activity cuts the sound of a room into utterances by loudness: the step
-// between hearing a room and recognising speech.
+// Command voice-activity splits the sound of a room into utterances by loudness. This is
+// the step between hearing a room and recognising speech.
 //
 //	echocast hear --to URL -f s16le --rate 16000 - | voice-activity -exec 'my_asr'
 //
-// It reads mono samples of 16 bits from standard input. For each utterance it
-// prints one line of JSON, and with -exec it runs a command, one at a time and in
-// order, with the utterance as a WAV file on its standard input:
+// It reads 16-bit mono samples from standard input. For each utterance it prints one line
+// of JSON. With -exec it also runs a command for each utterance, one at a time and in
+// order. The command gets the utterance as a WAV file on standard input:
 //
 //	{"start":1.24,"end":3.02}
 //
-// It uses only loudness. A program for noisy rooms needs a model of speech; this one is
+// It uses only loudness. A program for noisy rooms needs a model of speech. This program is
 // a starting point of a hundred lines.
 package main
 
@@ -49,14 +49,14 @@ func main() {
 
 // utterance is speech without a pause.
 type utterance struct {
-	Start   float64 `json:"start"` // seconds of the input
+	Start   float64 `json:"start"` // seconds since the start of the input
 	End     float64 `json:"end"`
 	samples []byte
 	rate    int
 }
 
-// hand runs the command with the utterance. If the command fails, it reports that and
-// continues with the next utterance.
+// hand runs the command with the utterance. If the command fails, hand reports that, and
+// the next utterance follows.
 func (u utterance) hand(command string) error {
 	if command == "" {
 		return nil
@@ -70,9 +70,8 @@ func (u utterance) hand(command string) error {
 	return nil
 }
 
-// The input is looked at in frames of 20 ms. Speech begins with several loud
-// ones in a row, and a little of what came before belongs to it: consonants are
-// quiet.
+// The input is divided into frames of 20 ms. Speech begins with several loud frames in a
+// row. A little of the sound before them belongs to it, because consonants are quiet.
 const (
 	framesPerSecond = 50
 	loudAtFirst     = 3
@@ -88,14 +87,14 @@ type detector struct {
 
 	frames     int      // read so far
 	before     [][]byte // the last frames, while nobody speaks
-	loud       int      // of them, in a row
+	loud       int      // loud frames in a row at the end of before
 	isSpeaking bool
 	said       []byte
 	start      int // its first frame
 	quiet      int // frames since the last loud one
 }
 
-// run reads until the input ends.
+// run reads frames until the input ends.
 func (d *detector) run(input io.Reader) error {
 	if d.rate < framesPerSecond {
 		return fmt.Errorf("-rate %d: it is 8000 or more", d.rate)
@@ -134,7 +133,7 @@ func (d *detector) take(frame []byte) error {
 	return nil
 }
 
-// wait keeps the latest frames until speech begins.
+// wait stores the latest frames until speech begins.
 func (d *detector) wait(frame []byte, isLoud bool) {
 	d.before = append(d.before, frame)
 	if len(d.before) > leadIn+loudAtFirst {
@@ -152,7 +151,7 @@ func (d *detector) wait(frame []byte, isLoud bool) {
 	}
 }
 
-// end emits the utterance, if there is one.
+// end emits the current utterance, if there is one.
 func (d *detector) end() error {
 	if !d.isSpeaking {
 		return nil
@@ -175,7 +174,7 @@ func level(frame []byte) float64 {
 	return 10 * math.Log10(sum/float64(len(frame)/2)+1e-12)
 }
 
-// wavHeader returns the header of a WAV file with this many bytes of samples.
+// wavHeader returns the header of a WAV file with size bytes of samples.
 func wavHeader(rate, size int) []byte {
 	h := []byte("RIFF")
 	h = binary.LittleEndian.AppendUint32(h, uint32(36+size))

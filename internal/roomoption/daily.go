@@ -10,7 +10,7 @@ import (
 	"echocast/rtc/daily/core"
 )
 
-// Daily says how Daily rooms are joined.
+// Daily has the options of Daily rooms.
 type Daily struct {
 	core        string
 	tokenFile   string
@@ -34,7 +34,7 @@ func (d *Daily) Flags() []cli.Flag {
 	}
 }
 
-// Backend joins Daily rooms as the flags say.
+// Backend returns the Backend that joins Daily rooms with these options.
 func (d *Daily) Backend(warn output.WarnFunc) (*daily.Backend, error) {
 	token, err := option.Secret("--room-token-file", d.tokenFile, "", warn)
 	if err != nil {

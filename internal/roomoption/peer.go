@@ -1,5 +1,5 @@
-// Package roomoption turns the options, files and variables of a command into the settings
-// of a room's connection: keys, certificates, servers, a browser.
+// Package roomoption turns the options, files and variables of a command into the
+// connection settings of a room: keys, certificates, servers, a browser.
 package roomoption
 
 import (
@@ -21,19 +21,19 @@ import (
 	"echocast/rtc"
 )
 
-// Peer are the keys, certificates and servers for replicas of echocast on other machines.
+// Peer has the keys, certificates and servers for replicas of echocast on other machines.
 type Peer struct {
 	keyFile    string
 	servers    cli.StringSlice
 	secretFile string
 	relayOnly  bool
 	lostAfter  time.Duration
-	authority  string // dialling only
-	cert, key  string // listening only
-	Insecure   bool   // connect without TLS or without a key, also to other machines
+	authority  string // only for dialling
+	cert, key  string // only for listening
+	Insecure   bool   // also connect to other machines without TLS or a key
 }
 
-// HelpPeer says where the secrets are read from.
+// HelpPeer says from where the secrets are read.
 const HelpPeer = `Secrets are not options, because other users can see those. The room key is read
 from ECHOCAST_ROOM_KEY or the file that --room-key-file names, the user name and the
 credential of TURN servers from ECHOCAST_ICE_USERNAME and ECHOCAST_ICE_CREDENTIAL or
@@ -53,7 +53,7 @@ func (p *Peer) flags() []cli.Flag {
 	}
 }
 
-// The silence after which a connection is lost.
+// How long the other side may be silent before a connection is lost.
 const (
 	defaultLostAfter  = 3 * time.Second
 	shortestLostAfter = time.Second
@@ -68,14 +68,14 @@ func (p *Peer) DialFlags() []cli.Flag {
 		option.Bool(&p.Insecure, "insecure", "use http, without a room key, to another machine: others can listen in"))
 }
 
-// ListenFlags returns the flags of a replica.
+// ListenFlags returns the flags of commands that serve a replica.
 func (p *Peer) ListenFlags() []cli.Flag {
 	return option.Join(p.flags(), p.CertificateFlags(), []cli.Flag{
 		option.Bool(&p.Insecure, "insecure", "listen to other machines without a room key, or without TLS"),
 	})
 }
 
-// CertificateFlags returns the flags of the certificate of a server.
+// CertificateFlags returns the flags for a server's certificate.
 func (p *Peer) CertificateFlags() []cli.Flag {
 	return []cli.Flag{
 		option.New(&p.cert, "tls-cert", "", "`FILE` (PEM) with the certificate, for https (default: none)"),
@@ -83,8 +83,8 @@ func (p *Peer) CertificateFlags() []cli.Flag {
 	}
 }
 
-// Options collects the flags, files and environment variables. It warns of secret
-// files that other users can read.
+// Options returns the options from flags, files and environment variables. It warns if
+// other users can read a file with a secret.
 func (p *Peer) Options(warn output.WarnFunc) (*rtc.Options, error) {
 	if p.lostAfter < shortestLostAfter || p.lostAfter > longestLostAfter {
 		return nil, option.Errorf("--lost-after must be from %v to %v", shortestLostAfter, longestLostAfter)
@@ -129,7 +129,7 @@ func (p *Peer) iceServers(warn output.WarnFunc) (servers []rtc.ICEServer, err er
 	return servers, nil
 }
 
-// Certificate returns the certificate to present; nil: there is none.
+// Certificate returns the certificate to present, or nil if there is none.
 func (p *Peer) Certificate(warn output.WarnFunc) (*certfile.File, error) {
 	switch {
 	case (p.cert == "") != (p.key == ""):
@@ -146,7 +146,8 @@ func (p *Peer) Certificate(warn output.WarnFunc) (*certfile.File, error) {
 	return file, nil
 }
 
-// TLS returns the certificate to present, or the authorities to trust.
+// TLS returns a configuration with the certificate to present, or with the authorities to
+// trust.
 func (p *Peer) TLS(warn output.WarnFunc) (*tls.Config, error) {
 	certificate, err := p.Certificate(warn)
 	switch {
@@ -168,7 +169,7 @@ func (p *Peer) TLS(warn output.WarnFunc) (*tls.Config, error) {
 	return &tls.Config{RootCAs: roots}, nil
 }
 
-// ExplainPeer names the option that may help to reach a replica on another machine.
+// ExplainPeer adds the option that may help to reach a replica on another machine.
 func ExplainPeer(err error) error {
 	_, untrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
@@ -184,7 +185,7 @@ func ExplainPeer(err error) error {
 	return err
 }
 
-// KeyError is a replica that refuses the room key.
+// KeyError reports that a replica refuses the room key.
 type KeyError struct{ err error }
 
 // Error says which option has the key.

@@ -8,11 +8,11 @@ import (
 	"runtime"
 )
 
-// maxSize is the most bytes of a secret.
+// maxSize is the maximum size of a secret in bytes.
 const maxSize = 4096
 
-// Read returns the contents of a file, and whether other users of this machine can
-// read it too.
+// Read returns the contents of a file, and whether other users of this machine can also
+// read it.
 func Read(name string) (text string, isPublic bool, err error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -29,7 +29,7 @@ func Read(name string) (text string, isPublic bool, err error) {
 	return string(data), isPublic, err
 }
 
-// IsPublic reports whether other users of this machine can read a file. It is false if
+// IsPublic reports whether other users of this machine can read a file. It returns false if
 // that is not known.
 func IsPublic(name string) bool {
 	info, err := os.Stat(name)

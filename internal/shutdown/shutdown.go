@@ -25,21 +25,21 @@ func (e SignalError) Error() string {
 	return "ended by signal: " + e.Signal.String()
 }
 
-// Timeout is how long a run may take to end after a signal: an interrupt of the replica
+// Timeout is how long a run may take to end after a signal. An interrupt of the replica
 // takes at most 2 s, and closing the connection at most 2 s.
 const Timeout = 5 * time.Second
 
 // extension is added to Timeout for this run.
 var extension atomic.Int64
 
-// Extend adds to the time that this run may take to end.
+// Extend sets how much longer than Timeout this run may take to end.
 func Extend(d time.Duration) { extension.Store(int64(d)) }
 
-// WithSignals ends the context on SIGINT, SIGTERM or SIGHUP, which a terminal sends
-// when it is closed (not under nohup), with a SignalError as its cause. A second
-// signal, or a run that does not end within Timeout, ends the process at once, with 128
-// plus the signal's number. A broken pipe on stdout becomes a write error instead of a
-// signal. stop stops watching for signals.
+// WithSignals returns a context that ends on SIGINT, SIGTERM or SIGHUP. Its cause is then a
+// SignalError. A terminal sends SIGHUP when it is closed; under nohup it is ignored. After
+// a second signal, or if the run does not end within Timeout, the process ends at once,
+// with the exit code 128 plus the signal's number. A broken pipe on stdout causes a write
+// error instead of a signal. stop stops the handling of signals.
 func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 2)
@@ -68,8 +68,8 @@ func WithSignals(parent context.Context) (ctx context.Context, stop func()) {
 	}
 }
 
-// signalDebounce is the time within which two signals count as one: a shell or
-// timeout(1) signals a process, and then its group.
+// signalDebounce is the time within which two signals count as one. A shell or timeout(1)
+// signals a process and then its group.
 const signalDebounce = 100 * time.Millisecond
 
 func exitAtOnce(signals <-chan os.Signal, done <-chan struct{}, cause SignalError) {
@@ -107,7 +107,7 @@ func AtExit(cleanup func()) (cancel func()) {
 	}
 }
 
-// Cleanup calls the registered functions, before a process crashes or exits.
+// Cleanup calls the registered functions. Call it before the process crashes or exits.
 func Cleanup() {
 	cleanups.Lock()
 	all := slices.Clone(cleanups.all)
@@ -117,8 +117,8 @@ func Cleanup() {
 	}
 }
 
-// Cause returns the cause of ctx if it has ended, because err is then only a consequence,
-// such as a closed input. Else it returns err.
+// Cause returns the cause of ctx if ctx has ended, because err is then only a consequence,
+// such as a closed input. Otherwise it returns err.
 func Cause(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause

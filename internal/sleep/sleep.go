@@ -1,4 +1,4 @@
-// Package sleep waits for a time, or for the end of a context.
+// Package sleep waits for a duration or until a context ends.
 package sleep
 
 import (
@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// For waits for d, and returns nil, or the cause of ctx where that ends first.
+// For waits for d and returns nil. If ctx ends first, it returns the cause of ctx.
 func For(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return context.Cause(ctx)

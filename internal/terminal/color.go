@@ -24,15 +24,15 @@ func Paint(stream any, color Color, text string) string {
 	return string(color) + text + "\x1b[0m"
 }
 
-// isSmart reports whether a stream is a terminal that obeys escape sequences. The old
-// console of Windows prints them.
+// isSmart reports whether a stream is a terminal that interprets escape sequences. The old
+// console of Windows prints them instead.
 func isSmart(stream any) bool {
 	isOld := runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" && os.Getenv("TERM") == ""
 	return Is(stream) && os.Getenv("TERM") != "dumb" && !isOld
 }
 
-// LineStart returns the sequence that clears a terminal's current line, which may show
-// ^C or a status line. It is empty for other streams.
+// LineStart returns the sequence that clears the current line of a terminal. The line may
+// show ^C or a status line. For other streams it returns "".
 func LineStart(stream any) string {
 	if !isSmart(stream) {
 		return ""

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Columns returns the width in columns from COLUMNS or the terminal, or 80.
+// Columns returns the width in columns: that of COLUMNS or of the terminal, or 80.
 func Columns(out io.Writer) int {
 	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n >= 20 {
 		return n
@@ -21,7 +21,8 @@ func Columns(out io.Writer) int {
 	return 80
 }
 
-// lineColumns returns the current width of the terminal: COLUMNS may be outdated.
+// lineColumns returns the current width of the terminal in columns. COLUMNS may be
+// outdated.
 func lineColumns(out io.Writer) int {
 	if file := fileOf(out); file != nil {
 		if n, _, err := term.GetSize(int(file.Fd())); err == nil && n > 0 {

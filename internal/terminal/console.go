@@ -12,7 +12,7 @@ import (
 	"echocast/internal/shutdown"
 )
 
-// Is reports whether a stream is a terminal, possibly wrapped in writers with a method
+// Is reports whether a stream is a terminal. It looks through writers that have a method
 // Unwrap.
 func Is(stream any) bool {
 	file := fileOf(stream)
@@ -32,8 +32,8 @@ func fileOf(stream any) *os.File {
 	}
 }
 
-// Console writes lines for people, above a status line if there is one. Several
-// goroutines may write at the same time.
+// Console writes lines for people. A status line, if there is one, stays below them.
+// Several goroutines may write at the same time.
 type Console struct {
 	mu   sync.Mutex
 	w    io.Writer
@@ -43,10 +43,10 @@ type Console struct {
 // NewConsole returns a Console that writes to w.
 func NewConsole(w io.Writer) *Console { return &Console{w: w} }
 
-// eraseLine erases the status line of a terminal.
+// eraseLine is the sequence that erases the status line.
 const eraseLine = "\r\x1b[K"
 
-// IsTerminal reports whether people see the console on a terminal.
+// IsTerminal reports whether the console writes to a terminal.
 func (c *Console) IsTerminal() bool { return Is(c.w) }
 
 // Paint returns the text in a color if the console shows colors.
@@ -65,7 +65,7 @@ func (c *Console) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// show replaces the status line; an empty line removes it.
+// show replaces the status line. An empty line removes it.
 func (c *Console) show(line string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -73,8 +73,8 @@ func (c *Console) show(line string) {
 	c.line = line
 }
 
-// erase removes the status line before the process ends at once, so that the shell
-// prompt begins on an empty line. It never blocks.
+// erase removes the status line before the process ends at once, so that the shell prompt
+// begins on an empty line. It never blocks.
 func (c *Console) erase() {
 	if c.mu.TryLock() {
 		defer c.mu.Unlock()
@@ -88,9 +88,10 @@ func (c *Console) erase() {
 // statusInterval is how often a status line is updated.
 const statusInterval = 200 * time.Millisecond
 
-// StartStatus shows the text for the terminal's width as a status line, until stop is
-// called, which waits. It truncates the text, because a wrapped line cannot be erased.
-// If the console is not a terminal it does nothing.
+// StartStatus shows a text as a status line until stop is called. stop waits until the line
+// is removed. text returns the text for the terminal's width in columns. StartStatus
+// truncates the text, because a wrapped line cannot be erased. If the console is not a
+// terminal, StartStatus does nothing.
 func (c *Console) StartStatus(text func(columns int) string) (stop func()) {
 	if !isSmart(c.w) {
 		return func() {}
@@ -102,7 +103,7 @@ func (c *Console) StartStatus(text func(columns int) string) (stop func()) {
 		tick := time.NewTicker(statusInterval)
 		defer tick.Stop()
 		for {
-			columns := max(lineColumns(c.w)-1, 1) // in the last one some terminals wrap
+			columns := max(lineColumns(c.w)-1, 1) // some terminals wrap in the last column
 			c.show(Fit(text(columns), columns))
 			select {
 			case <-tick.C:

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package terminal reads keys from the terminal, and standard input in a way that
-// can be ended.
+// Package terminal reads keys from the terminal, and reads standard input in a way that can
+// be cancelled.
 package terminal
 
 import (
@@ -16,16 +16,16 @@ import (
 	"echocast/internal/shutdown"
 )
 
-// WatchPresses calls pressed, one call at a time, for each SIGUSR2 and for each space typed on
-// the terminal; hasKeys reports whether there is a terminal. The context of pressed ends with
-// stop, which ends this, waits for it and restores the terminal.
+// WatchPresses calls pressed for each SIGUSR2 and for each space typed on the terminal, one
+// call at a time. hasKeys reports whether there is a terminal. stop cancels the context of
+// pressed, stops watching, waits until that is done, and restores the terminal.
 func WatchPresses(pressed func(ctx context.Context)) (hasKeys bool, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	presses := make(chan struct{}, 1)
 	press := func() {
 		select {
 		case presses <- struct{}{}:
-		default: // one waits already
+		default: // one press is waiting already
 		}
 	}
 	signals := make(chan os.Signal, 1)
@@ -56,8 +56,8 @@ func WatchPresses(pressed func(ctx context.Context)) (hasKeys bool, stop func())
 	}
 }
 
-// watchKeys reads the keys of the controlling terminal. It opens the terminal again, so
-// that closing it unblocks a read.
+// watchKeys reads keys from the controlling terminal. It opens the terminal again, because
+// closing that file unblocks a read.
 func watchKeys(ended *sync.WaitGroup, space func()) (hasKeys bool, leave func()) {
 	fd, err := unix.Open("/dev/tty", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -66,14 +66,14 @@ func watchKeys(ended *sync.WaitGroup, space func()) (hasKeys bool, leave func())
 	front, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
 	if err != nil || front != unix.Getpgrp() {
 		_ = unix.Close(fd)
-		return false, func() {} // in the background, to read would stop the program
+		return false, func() {} // reading in the background would stop the program
 	}
 	restore, err := letKeysThrough(fd)
 	if err != nil {
 		_ = unix.Close(fd)
 		return false, func() {}
 	}
-	signal.Ignore(syscall.SIGTTIN) // put in the background later, the read fails instead
+	signal.Ignore(syscall.SIGTTIN) // if moved to the background later, reads fail
 	tty := os.NewFile(uintptr(fd), "/dev/tty")
 	ended.Go(func() {
 		var key [1]byte
@@ -92,8 +92,8 @@ func watchKeys(ended *sync.WaitGroup, space func()) (hasKeys bool, leave func())
 	}
 }
 
-// letKeysThrough makes the terminal pass on each key at once without echo. Ctrl-C stays
-// a signal.
+// letKeysThrough makes the terminal pass on each key at once, without echo. Ctrl-C still
+// sends a signal.
 func letKeysThrough(fd int) (restore func(), err error) {
 	before, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {

@@ -2,8 +2,8 @@ package terminal
 
 import "os"
 
-// IsNowhere reports whether a stream discards its data: it is the null device, which
-// also replaces a closed standard output.
+// IsNowhere reports whether a stream is the null device, which discards its data. The null
+// device also replaces a closed standard output.
 func IsNowhere(stream any) bool {
 	file, ok := stream.(*os.File)
 	if !ok {

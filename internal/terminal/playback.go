@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Playback is the content of a status line: the name of the input, a bar, the times
-// heard and sent, the state, and the keys.
+// Playback is the content of a status line: the name of the input, a bar, the time heard,
+// the time sent, the state, and the keys.
 type Playback struct {
 	Name        string
 	Heard, Sent time.Duration
@@ -26,9 +26,9 @@ const (
 	gap          = "  "
 )
 
-// Text returns the line for a number of columns. It always shows the time heard and the
-// state. If space is short, it omits first the time sent, then the bar, then the keys,
-// and truncates the name.
+// Text returns the status line for a width in columns. It always shows the time heard and
+// the state. If there is not enough space, it omits first the time sent, then the bar, then
+// the keys. It also truncates the name.
 func (p Playback) Text(columns int) string {
 	needed := p.clock() + gap + p.State
 	left := columns - Width(needed) - len(gap)
@@ -57,7 +57,7 @@ func (p Playback) Text(columns int) string {
 	return strings.Join(parts, gap)
 }
 
-// textIfFits returns the text if there is space for it and the gap before it.
+// textIfFits returns the text if there is enough space for it and the gap before it.
 func textIfFits(text string, left *int) string {
 	columns := Width(text) + len(gap)
 	if columns > *left {

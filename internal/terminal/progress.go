@@ -6,14 +6,15 @@ import (
 	"os"
 )
 
-// clearLine empties the line of a terminal.
+// clearLine is the sequence that clears the current line of a terminal.
 const clearLine = "\r\x1b[K"
 
-// Progress is a line that shows progress on a terminal. It writes nothing elsewhere.
+// Progress is a line that shows progress on a terminal. For other streams it writes
+// nothing.
 type Progress struct{ to io.Writer }
 
-// NewProgress returns a Progress that writes to a stream if it is a terminal and
-// isQuiet is not set.
+// NewProgress returns a Progress for a stream. It shows progress only if the stream is a
+// terminal and isQuiet is false.
 func NewProgress(stream io.Writer, isQuiet bool) *Progress {
 	if isQuiet || !Is(stream) || os.Getenv("TERM") == "dumb" {
 		stream = io.Discard

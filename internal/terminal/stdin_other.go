@@ -4,5 +4,5 @@ package terminal
 
 import "io"
 
-// Pollable has nothing to do here: a read of a pipe ends with its writer.
+// Pollable changes nothing. On this system a read of a pipe ends when its writer ends.
 func Pollable(stdin io.Reader) (reader io.Reader, restore func()) { return stdin, func() {} }

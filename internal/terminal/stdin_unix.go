@@ -11,8 +11,8 @@ import (
 )
 
 // Pollable makes Close end a blocked read of a pipe on standard input. Go reads an
-// inherited pipe with a blocking system call that cannot be ended, unless the
-// descriptor is non-blocking. Other processes may share that property of the pipe, so
+// inherited pipe with a blocking system call that cannot be cancelled, unless the
+// descriptor is non-blocking. Other processes that share the pipe share that setting, so
 // restore resets it.
 func Pollable(stdin io.Reader) (reader io.Reader, restore func()) {
 	file, ok := stdin.(*os.File)
@@ -23,7 +23,7 @@ func Pollable(stdin io.Reader) (reader io.Reader, restore func()) {
 	if err != nil || info.Mode()&(os.ModeNamedPipe|os.ModeSocket) == 0 {
 		return stdin, func() {}
 	}
-	// Closed on exec: a child that kept it would keep the pipe open.
+	// The descriptor is closed on exec. A child with a copy of it would keep the pipe open.
 	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return stdin, func() {}

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// ReadUntil makes a blocked read of stdin return when ctx ends, by closing it. It
-// returns the reader to use, and a function to call after reading.
+// ReadUntil makes a blocked read of stdin return when ctx ends, by closing stdin. It
+// returns the reader to use. restore must be called after reading.
 func ReadUntil(ctx context.Context, stdin io.Reader) (reader io.Reader, restore func()) {
 	reader, free := Pollable(stdin)
 	closer, ok := reader.(io.Closer)

@@ -7,8 +7,9 @@ import (
 	"golang.org/x/text/width"
 )
 
-// Width returns how many columns a text takes: two for each wide character, such as
-// those of Chinese and most emoji, and none for an accent that joins the one before.
+// Width returns how many columns a text takes on a terminal. Wide characters, such as
+// Chinese ones and most emoji, take two. Accents that combine with the previous character
+// take none.
 func Width(text string) int {
 	columns := 0
 	for _, r := range text {
@@ -28,7 +29,7 @@ func columnsOf(r rune) int {
 	return 1
 }
 
-// Fit cuts a text to a number of columns. One that is cut ends in "…".
+// Fit cuts a text to a number of columns. A text that was cut ends in "…".
 func Fit(text string, columns int) string {
 	if Width(text) <= columns {
 		return text

@@ -8,20 +8,20 @@ import (
 	"testing"
 )
 
-// kept are prefixes of variables for the tests themselves.
+// kept are the prefixes of variables that are settings of the tests.
 var kept = []string{"ECHOCAST_REQUIRE_", "ECHOCAST_TEST_", "ECHOCAST_LONG", "ECHOCAST_HEAR_LONG",
 	"ECHOCAST_SCREENSHOTS", "ECHOCAST_STATE_DIR"}
 
-// Isolate removes variables with settings and keys, and sets an empty settings file,
-// for this process and its children. TestMain calls it.
+// Isolate removes environment variables with settings and keys, and uses an empty settings
+// file. This affects this process and its children. TestMain calls it.
 func Isolate() {
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
 		if isSetting(name) {
-			_ = os.Unsetenv(name) // it is one of the environment
+			_ = os.Unsetenv(name) // the name is valid
 		}
 	}
-	_ = os.Setenv("ECHOCAST_CONFIG", os.DevNull) // a name without "="
+	_ = os.Setenv("ECHOCAST_CONFIG", os.DevNull) // the name is valid
 }
 
 func isSetting(name string) bool {
@@ -33,8 +33,8 @@ func isSetting(name string) bool {
 	return strings.HasPrefix(name, "ECHOCAST_") || strings.HasPrefix(name, "TAVUS_") || strings.HasPrefix(name, "LIVEKIT_")
 }
 
-// NeedPrograms skips the test where one of the programs is not installed. Where the
-// environment sets the variable require, it fails the test.
+// NeedPrograms skips the test if one of the programs is not installed. If the environment
+// variable that require names is set, it fails the test instead.
 func NeedPrograms(t testing.TB, require string, programs ...string) {
 	t.Helper()
 	for _, program := range programs {

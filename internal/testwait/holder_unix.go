@@ -11,7 +11,7 @@ import (
 )
 
 // Holder returns the beginning of a shell command. gone is closed when the shell and all
-// processes that it has started have ended: each holds one end of a pipe.
+// processes that it has started have ended. Each of them holds one end of a pipe open.
 func Holder(t testing.TB) (hold string, gone <-chan struct{}) {
 	t.Helper()
 	fifo := filepath.Join(t.TempDir(), "alive")
@@ -21,7 +21,7 @@ func Holder(t testing.TB) (hold string, gone <-chan struct{}) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		pipe, err := os.Open(fifo) // waits for the command
+		pipe, err := os.Open(fifo) // blocks until the command opens it
 		if err != nil {
 			t.Error(err)
 			return

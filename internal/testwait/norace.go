@@ -2,5 +2,6 @@
 
 package testwait
 
-// HasRaceDetector says that the race detector makes each step some ten times as long.
+// HasRaceDetector reports whether the race detector is on, which makes each step about ten
+// times slower.
 const HasRaceDetector = false

@@ -17,12 +17,13 @@ func FirstLine(text string) string {
 	return line
 }
 
-// OneLine returns a text as one printable line, with single spaces for white space.
+// OneLine returns a text as one printable line. Each sequence of white space becomes one
+// space.
 func OneLine(text string) string { return Printable(strings.Join(strings.Fields(text), " ")) }
 
-// Printable returns a text that is safe for a terminal. It escapes characters that may
-// mislead the reader of a file name or a message: control characters, bytes that are
-// not UTF-8, and invisible or direction-changing characters.
+// Printable returns a text that is safe for a terminal. It escapes characters that could
+// mislead the reader of a file name or a message: control characters, bytes that are not
+// UTF-8, invisible characters, and characters that change the direction of text.
 func Printable(text string) string {
 	if utf8.ValidString(text) && strings.IndexFunc(text, isUnsafe) < 0 {
 		return text
@@ -43,7 +44,7 @@ func Printable(text string) string {
 	return b.String()
 }
 
-// isUnsafe reports whether a terminal could act on a character, or hide it.
+// isUnsafe reports whether a terminal could interpret a character or hide it.
 func isUnsafe(c rune) bool {
 	return unicode.IsControl(c) || unicode.In(c, unicode.Cf, unicode.Zl, unicode.Zp)
 }

@@ -13,19 +13,19 @@ import (
 )
 
 const (
-	maxHeld     = 64 << 10 // bytes without a place to cut
+	maxHeld     = 64 << 10 // bytes that wait for a place to cut
 	maxTag      = 256      // bytes from < to >; a longer one is no tag
-	maxSentence = 500      // bytes, as far as there are words to cut between
+	maxSentence = 500      // bytes; a longer one is cut between words if possible
 )
 
-// Words yields text as it arrives, in pieces that end after white space, so that no
-// word or tag is split. An error of r comes last.
+// Words yields text as it arrives, in pieces that end after white space, so that no word or
+// tag is split. An error of r is yielded last.
 func Words(r io.Reader) iter.Seq2[string, error] {
 	return cut(r, func(text string) int { return lastSpace(text) })
 }
 
-// Sentences yields the sentences and lines of a text, without surrounding white space.
-// An error of r comes last.
+// Sentences yields the sentences and lines of a text, without surrounding white space. An
+// error of r is yielded last.
 func Sentences(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for sentence, err := range cut(r, firstSentence) {
@@ -36,8 +36,8 @@ func Sentences(r io.Reader) iter.Seq2[string, error] {
 	}
 }
 
-// cut yields the pieces of a text. end returns the length of the next piece in the text
-// so far; 0: it needs more text.
+// cut yields the pieces of a text. end returns the length of the next piece of the text so
+// far, or 0 if it needs more text.
 func cut(r io.Reader, end func(text string) int) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		buf := make([]byte, 4096)
@@ -68,7 +68,7 @@ func cut(r io.Reader, end func(text string) int) iter.Seq2[string, error] {
 	}
 }
 
-// openTag returns where an unfinished tag begins, else len(text).
+// openTag returns where an unfinished tag begins, or len(text) if there is none.
 func openTag(text string) int {
 	at := strings.LastIndexByte(text, '<')
 	if at < 0 || strings.IndexByte(text[at:], '>') >= 0 || len(text)-at > maxTag || !beginsTag(text[at+1:]) {
@@ -77,7 +77,7 @@ func openTag(text string) int {
 	return at
 }
 
-// beginsTag reports whether what follows a < may make it a tag.
+// beginsTag reports whether the text after a < may make it the start of a tag.
 func beginsTag(text string) bool {
 	c, _ := utf8.DecodeRuneInString(text)
 	return text == "" || c == '/' || unicode.IsLetter(c)
@@ -90,7 +90,7 @@ func lastSpace(text string) int {
 		if at < 0 {
 			return 0
 		}
-		if tag := openTag(text[:at]); tag < at { // inside one that has ended
+		if tag := openTag(text[:at]); tag < at { // it is inside a complete tag
 			text = text[:tag]
 			continue
 		}
@@ -99,8 +99,8 @@ func lastSpace(text string) int {
 	}
 }
 
-// firstSentence returns the end of the first sentence of a text, with its trailing
-// space; 0: not known yet.
+// firstSentence returns the end of the first sentence of a text, including the space after
+// it, or 0 if the end is not known yet.
 func firstSentence(text string) int {
 	end := openTag(text)
 	inTag := false
@@ -123,10 +123,10 @@ func firstSentence(text string) int {
 	return 0
 }
 
-// abbreviations end with a full stop that does not end a sentence.
+// abbreviations are words after which a full stop does not end a sentence.
 var abbreviations = []string{"mr", "mrs", "ms", "dr", "prof", "st", "vs", "e.g", "i.e", "cf", "approx"}
 
-// endsSentence reports whether a text ends with the end of a sentence.
+// endsSentence reports whether the end of a text is the end of a sentence.
 func endsSentence(text string) bool {
 	text = strings.TrimRight(text, `"')]}»”’`)
 	last, _ := utf8.DecodeLastRuneInString(text)

@@ -8,8 +8,8 @@ import (
 	"echocast/echo"
 )
 
-// Of returns the words of a speech that begins at a time of the input: those said from
-// there on.
+// Of returns the words of a speech that begins at a time of the input: those that are said
+// from that time on.
 func Of(words []audio.Word, begin time.Duration) []echo.WordTiming {
 	var all []echo.WordTiming
 	for _, w := range words {

@@ -1,11 +1,11 @@
 package vp8
 
-// boolWriter is the arithmetic coder of section 7.3: each bit is written with the
-// probability, of 256, that it is 0.
+// boolWriter is the arithmetic coder of section 7.3. It writes each bit given the
+// probability, in units of 1/256, that the bit is 0.
 type boolWriter struct {
 	out    []byte
 	width  uint32 // of the interval, 128 to 255
-	bottom uint32 // of the interval; its upper byte is about to be written
+	bottom uint32 // of the interval; its upper byte is written next
 	left   int    // shifts until a byte is complete
 }
 
@@ -33,7 +33,7 @@ func (w *boolWriter) bit(is bool, probability uint8) {
 	}
 }
 
-// carry adds one to what was written.
+// carry adds one to the bytes already written.
 func (w *boolWriter) carry() {
 	at := len(w.out) - 1
 	for ; w.out[at] == 255; at-- {
@@ -42,7 +42,7 @@ func (w *boolWriter) carry() {
 	w.out[at]++
 }
 
-// literal writes a number of n bits, the highest first.
+// literal writes an n-bit number, the highest bit first.
 func (w *boolWriter) literal(v uint32, n int) {
 	for n--; n >= 0; n-- {
 		w.bit(v>>n&1 != 0, 128)

@@ -2,8 +2,8 @@ package vp8
 
 import "image"
 
-// Convert converts a part of a picture, whose edges are even, to 4:2:0 and to the video
-// range of levels (ITU-R BT.601).
+// Convert converts part of a picture to 4:2:0 and to the video range of levels (ITU-R
+// BT.601). The edges of the part must be even.
 func Convert(to *image.YCbCr, from *image.RGBA, part image.Rectangle) {
 	for y := part.Min.Y; y < part.Max.Y; y += 2 {
 		for x := part.Min.X; x < part.Max.X; x += 2 {

@@ -1,8 +1,8 @@
 // Package vp8 encodes drawn pictures as VP8 (RFC 6386), without C. It uses two kinds of
-// macroblocks: changed ones are predicted from the mean of their neighbours and
-// encoded, all others are copied from the previous frame. It does not search for
-// motion. So a drawing in which little moves takes few bytes; a film takes many more
-// than with libvpx.
+// macroblocks. Changed macroblocks are predicted from the mean of their neighbours and
+// encoded. All others are copied from the previous frame. It does not search for motion. So
+// a drawing in which little moves takes few bytes. A film takes many more bytes than with
+// libvpx.
 package vp8
 
 import (
@@ -12,8 +12,8 @@ import (
 
 // Options configure an Encoder. Zero fields mean the defaults.
 type Options struct {
-	// FrameBytes is the average size of a frame. Larger frames make the following ones
-	// coarser. The default is 8000.
+	// FrameBytes is the average size of a frame in bytes. After a larger frame, the
+	// following frames are coarser. The default is 8000.
 	FrameBytes int
 }
 
@@ -23,22 +23,22 @@ const (
 	coarsest = 110
 )
 
-// changed is the difference from which a macroblock is encoded: the sum over its 384
-// samples.
+// changed is the difference, summed over the 384 samples of a macroblock, from which the
+// macroblock is encoded.
 const changed = 384
 
-// Encoder encodes frames of one size. It is for one goroutine at a time.
+// Encoder encodes frames of one size. Only one goroutine may use it at a time.
 type Encoder struct {
 	width, height int
 	across, down  int // macroblocks
 	frameBytes    int
 	debt          int // bytes above the average so far
 
-	source *image.YCbCr // as each macroblock was last encoded
+	source *image.YCbCr // each macroblock as it was last encoded
 	shown  *image.YCbCr // what the decoder shows
-	isNew  []bool       // whether each macroblock is encoded in this frame
+	isNew  []bool       // the macroblocks that are encoded in this frame
 
-	probNew uint8 // the probability of that, of 256
+	probNew uint8 // the probability of isNew, in units of 1/256
 
 	q      quantiser
 	tokens boolWriter
@@ -46,7 +46,7 @@ type Encoder struct {
 	left   [9]bool
 }
 
-// New makes an encoder for frames of a size in pixels.
+// New returns an encoder for frames with this size in pixels.
 func New(width, height int, o *Options) (*Encoder, error) {
 	if width < 1 || height < 1 || width >= 1<<14 || height >= 1<<14 {
 		return nil, errors.New("vp8: a frame is 1 to 16383 pixels wide and high")
@@ -62,8 +62,8 @@ func New(width, height int, o *Options) (*Encoder, error) {
 	return e, nil
 }
 
-// Encode encodes a frame of the encoder's size in 4:2:0. The first frame is a key
-// frame, and so is every one with key set.
+// Encode encodes a frame of the encoder's size in 4:2:0. The first frame is a key frame. If
+// key is true, this frame is one too.
 func (e *Encoder) Encode(frame *image.YCbCr, key bool) ([]byte, error) {
 	size := frame.Bounds().Size()
 	if size != image.Pt(e.width, e.height) || frame.SubsampleRatio != image.YCbCrSubsampleRatio420 {
@@ -83,7 +83,8 @@ func (e *Encoder) Encode(frame *image.YCbCr, key bool) ([]byte, error) {
 	return out, nil
 }
 
-// pad completes the macroblocks at the right and at the bottom with the last pixels.
+// pad fills incomplete macroblocks at the right and bottom edges by repeating the last
+// pixels.
 func pad(frame *image.YCbCr, to image.Rectangle) *image.YCbCr {
 	out := image.NewYCbCr(to, image.YCbCrSubsampleRatio420)
 	size, at := frame.Rect.Size(), frame.Rect.Min
@@ -104,7 +105,7 @@ func padPlane(to []byte, stride int, from []byte, fromStride, width, height int)
 	}
 }
 
-// findChanges finds the macroblocks to encode, and keeps their pixels.
+// findChanges finds the macroblocks to encode, and stores their pixels.
 func (e *Encoder) findChanges(frame *image.YCbCr, key bool) {
 	count := 0
 	if e.source == nil {
@@ -124,14 +125,14 @@ func (e *Encoder) findChanges(frame *image.YCbCr, key bool) {
 	e.probNew = uint8(max(1, min(255, 256*count/len(e.isNew))))
 }
 
-// square is a part of a plane with as many rows as columns.
+// square is a square part of a plane.
 type square struct {
 	pix    []byte
 	stride int
 	size   int
 }
 
-// block is a macroblock of a picture: Y, U and V.
+// block returns a macroblock of a picture: Y, U and V.
 func (e *Encoder) block(m *image.YCbCr, i int) [3]square {
 	x, y := i%e.across, i/e.across
 	c := 8*y*m.CStride + 8*x
@@ -159,7 +160,7 @@ func (s square) copy(from square) {
 	}
 }
 
-// tag is the start of a frame, before the first partition (section 9.1).
+// tag returns the start of a frame, before the first partition (section 9.1).
 func tag(key bool, first, width, height int) []byte {
 	const shown = 1 << 4
 	bits := first<<5 | shown
@@ -173,9 +174,10 @@ func tag(key bool, first, width, height int) []byte {
 	return out
 }
 
-// Probabilities that the frame header sets or that a decoder begins with, of 256.
+// Probabilities that the frame header sets or that a decoder starts with, in units of
+// 1/256.
 const (
-	probLast      = 255 // that a copied macroblock comes from the frame before
+	probLast      = 255 // that a copied macroblock comes from the previous frame
 	probKeyLuma   = 156 // with the next: of the prediction from the mean, in key frames
 	probKeyLuma2  = 163
 	probKeySplit  = 145 // that a macroblock of a key frame is predicted in parts
@@ -184,35 +186,35 @@ const (
 	probChroma    = 162
 )
 
-// motionUpdates are the probabilities that a frame header changes those of motion
-// vectors (section 17.2).
+// motionUpdates are the probabilities that a frame header changes the probabilities of
+// motion vectors (section 17.2).
 var motionUpdates = [2][19]uint8{
 	{237, 246, 253, 253, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 250, 250, 252, 254, 254},
 	{231, 243, 245, 253, 254, 254, 254, 254, 254, 254, 254, 254, 254, 254, 251, 251, 254, 254, 254},
 }
 
-// noMotion is the probability that a macroblock does not move, by how many of its
-// neighbours are copied: two for each of those above and to the left, and one for
-// that between them (section 16.3).
+// noMotion is the probability that a macroblock does not move. Its index counts the copied
+// neighbours: two for the one above, two for the one to the left, and one for the one
+// between them (section 16.3).
 var noMotion = [6]uint8{7, 14, 135, 60, 159, 234}
 
-// header writes the frame header (section 9.2 and on).
+// header writes the frame header (sections 9.2 and following).
 func (e *Encoder) header(w *boolWriter, key bool) {
 	if key {
 		w.literal(0, 2) // YUV, and values must be clamped
 	}
 	w.literal(0, 1)  // no segments
 	w.literal(0, 10) // no loop filter
-	w.literal(0, 1)  // no changes of it
+	w.literal(0, 1)  // no changes of the loop filter
 	w.literal(0, 2)  // one partition of coefficients
 	w.literal(uint32(e.q.index), 7)
-	w.literal(0, 5) // the same for all kinds
+	w.literal(0, 5) // the same quantiser for all kinds of blocks
 	if key {
 		w.literal(0, 1) // the probabilities of this frame are not kept
 	} else {
 		w.literal(0, 2+2+2+2) // the golden and the alternate frame stay
 		w.literal(0, 1)
-		w.literal(1, 1) // this is the frame before of the next
+		w.literal(1, 1) // the next frame refers to this one
 	}
 	for i := range tokenUpdates {
 		for j := range tokenUpdates[i] {
@@ -231,7 +233,7 @@ func (e *Encoder) header(w *boolWriter, key bool) {
 	w.literal(uint32(e.probNew), 8) // encoded macroblocks are predicted within the frame
 	w.literal(probLast, 8)
 	w.literal(128, 8)
-	w.literal(0, 2) // the probabilities of predictions stay
+	w.literal(0, 2) // the probabilities of predictions do not change
 	for i := range motionUpdates {
 		for _, p := range motionUpdates[i] {
 			w.bit(false, p)
@@ -272,7 +274,7 @@ func (e *Encoder) macroblocks(w *boolWriter, key bool) {
 	}
 }
 
-// copiedAround counts the neighbours that are copied, as noMotion does.
+// copiedAround counts the copied neighbours as noMotion does.
 func (e *Encoder) copiedAround(i int) (n int) {
 	hasLeft, hasAbove := i%e.across > 0, i >= e.across
 	if hasAbove && !e.isNew[i-e.across] {

@@ -177,7 +177,8 @@ var tokenUpdates = probabilities{
 	},
 }
 
-// tokenProbabilities are those that a decoder begins with (RFC 6386, section 13.5).
+// tokenProbabilities are the probabilities that a decoder starts with (RFC 6386, section
+// 13.5).
 var tokenProbabilities = probabilities{
 	{
 		{
@@ -349,7 +350,7 @@ var tokenProbabilities = probabilities{
 	},
 }
 
-// stepsDC are the quantiser steps of first coefficients (RFC 6386, section 14.1).
+// stepsDC are the quantiser steps of the first coefficients (RFC 6386, section 14.1).
 var stepsDC = [128]int32{
 	4, 5, 6, 7, 8, 9, 10, 10, 11, 12, 13, 14, 15, 16, 17, 17, 18, 19, 20, 20,
 	21, 21, 22, 22, 23, 23, 24, 25, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36,
@@ -360,7 +361,7 @@ var stepsDC = [128]int32{
 	138, 140, 143, 145, 148, 151, 154, 157,
 }
 
-// stepsAC are the quantiser steps of all others.
+// stepsAC are the quantiser steps of all other coefficients.
 var stepsAC = [128]int32{
 	4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23,
 	24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,

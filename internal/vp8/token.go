@@ -1,14 +1,14 @@
 package vp8
 
-// order is that of coefficients in the stream, and bandOf is the band of each place
-// in it (section 13).
+// order is the order of coefficients in the stream. bandOf is the band of each position in
+// it (section 13).
 var (
 	order  = [16]int{0, 1, 4, 8, 5, 2, 3, 6, 9, 12, 13, 10, 7, 11, 14, 15}
 	bandOf = [16]int{0, 1, 2, 3, 6, 4, 5, 6, 6, 6, 6, 6, 6, 6, 6, 7}
 )
 
-// category is a range of levels, with the probabilities of the bits that tell how far
-// a level is above the lowest.
+// category is a range of levels. It has the probabilities of the bits that encode the
+// difference from the lowest level of the range.
 type category struct {
 	lowest int32
 	bits   []uint8
@@ -24,7 +24,7 @@ var categories = [6]category{
 }
 
 // block4 writes the levels of a block of four by four. above and left say whether the
-// neighbours have any, and then whether this one has.
+// neighbours have levels that are not 0. block4 sets them for this block.
 func (e *Encoder) block4(levels *[16]int32, kind int, above, left *bool) {
 	first := 0
 	if kind == kindLuma {
@@ -57,8 +57,8 @@ func (e *Encoder) block4(levels *[16]int32, kind int, above, left *bool) {
 	}
 }
 
-// level writes one level, which is not the end of its block, and returns the context
-// of the next.
+// level writes one level that is not the end of its block. It returns the context of the
+// next level.
 func (e *Encoder) level(level int32, p *[11]uint8) (context int) {
 	w := &e.tokens
 	size := max(level, -level)
@@ -76,7 +76,7 @@ func (e *Encoder) level(level int32, p *[11]uint8) (context int) {
 	return context
 }
 
-// size writes an absolute level of two or more.
+// size writes the absolute value of a level, which must be at least 2.
 func (e *Encoder) size(size int32, p *[11]uint8) {
 	w := &e.tokens
 	w.bit(size > 4, p[3])

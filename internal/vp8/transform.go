@@ -1,10 +1,10 @@
 package vp8
 
-// quantiser has the steps of a quantiser index: of the first coefficient of a block
-// and of the others.
+// quantiser has the steps for a quantiser index: one for the first coefficient of a block,
+// and one for the others.
 type quantiser struct {
 	index        int
-	luma, second [2]int32 // the second are those of luma's means
+	luma, second [2]int32 // second is for the means of the luma
 	chroma       [2]int32
 }
 
@@ -16,7 +16,7 @@ func newQuantiser(index int) quantiser {
 	}
 }
 
-// quantise converts coefficients to levels, from index first on.
+// quantise converts the coefficients from index first on to levels.
 func quantise(c *[16]int32, steps [2]int32, first int) (levels [16]int32) {
 	for i := first; i < 16; i++ {
 		step := steps[min(i, 1)]
@@ -40,7 +40,7 @@ func restore(levels *[16]int32, steps [2]int32) (c [16]int32) {
 
 // The kinds of blocks in the token probabilities.
 const (
-	kindLuma   = 0 // without their means
+	kindLuma   = 0 // without the means
 	kindSecond = 1 // the means of a macroblock's luma
 	kindChroma = 2
 )
@@ -85,7 +85,7 @@ func (e *Encoder) encode(i int) {
 	}
 }
 
-// part is a block of four by four pixels.
+// part returns a block of four by four pixels.
 func (s square) part(x, y int) square { return square{s.pix[4*y*s.stride+4*x:], s.stride, 4} }
 
 func (s square) fill(v byte) {
@@ -125,7 +125,7 @@ func (e *Encoder) mean(plane, i int) byte {
 	return byte((sum + 1<<(shift-1)) >> shift)
 }
 
-// forward transforms the difference of two blocks.
+// forward transforms the difference between two blocks.
 func forward(source, prediction square) (c [16]int32) {
 	for y := range 4 {
 		s, p := source.pix[y*source.stride:][:4], prediction.pix[y*prediction.stride:][:4]
@@ -149,10 +149,10 @@ func forward(source, prediction square) (c [16]int32) {
 	return c
 }
 
-// inverse adds coefficients to the prediction in a block, exactly as a decoder does
-// (section 14.3).
+// inverse transforms coefficients back and adds them to the prediction in a block, exactly
+// as a decoder does (section 14.3).
 func inverse(c *[16]int32, to square) {
-	const cosine, sine = 20091, 35468 // of an eighth of a turn, times the root of 2, less 1 and of 65536
+	const cosine, sine = 20091, 35468 // 65536·(√2·cos(π/8)−1), 65536·√2·sin(π/8)
 	var t [16]int32
 	for x := range 4 {
 		a, b := c[x]+c[8+x], c[x]-c[8+x]
@@ -172,7 +172,7 @@ func inverse(c *[16]int32, to square) {
 	}
 }
 
-// forwardMeans transforms the means of the 16 blocks of a macroblock.
+// forwardMeans transforms the means of the 16 luma blocks of a macroblock.
 func forwardMeans(in *[16]int32) (c [16]int32) {
 	for y := range 4 {
 		r := in[4*y : 4*y+4]

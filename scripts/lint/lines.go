@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// The longest lines, in characters.
+// The maximum lengths of lines, in characters.
 const (
 	longestCode    = 120
 	longestComment = 100
@@ -33,9 +33,9 @@ func checkLines(files []string, out io.Writer) (code int) {
 	return code
 }
 
-// longLines returns the numbers of the lines that are too long and can be broken: not
-// in a raw string or the output of an example, where a break would change the text, nor
-// in a word of a comment.
+// longLines returns the numbers of lines that are too long and can be broken. It skips raw
+// strings and the output of examples, where a break would change the text, and comments
+// that are a single word.
 func longLines(source []byte) (long []int) {
 	raw, inOutput := rawLines(source), false
 	for i, line := range strings.Split(string(source), "\n") {
@@ -52,8 +52,8 @@ func longLines(source []byte) (long []int) {
 	return long
 }
 
-// rawLines returns the lines that are too long because of a raw string: those that one
-// continues, and those on which one stands across the limit.
+// rawLines returns the lines that may be too long because of a raw string: those that a raw
+// string continues on, and those on which a raw string extends over the limit.
 func rawLines(source []byte) map[int]bool {
 	lines := map[int]bool{}
 	set := token.NewFileSet()

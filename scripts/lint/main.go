@@ -23,11 +23,11 @@ func main() {
 	}
 	unitchecker.Main(
 		ignorable(containedctx.Analyzer), // contexts in structs
-		ignorable(predeclared.Analyzer),  // names that shadow those of the language
+		ignorable(predeclared.Analyzer),  // names that shadow predeclared ones
 	)
 }
 
-// ignorable returns the analyser without what comments silence.
+// ignorable returns an analyser that obeys comments that silence it.
 func ignorable(a *analysis.Analyzer) *analysis.Analyzer {
 	quiet := *a
 	quiet.Run = func(pass *analysis.Pass) (any, error) {
@@ -45,7 +45,7 @@ func ignorable(a *analysis.Analyzer) *analysis.Analyzer {
 	return &quiet
 }
 
-// ignoredLines returns the lines of each file that comments silence.
+// ignoredLines returns, for each file, the lines on which a comment silences the analyser.
 func ignoredLines(pass *analysis.Pass, name string) map[string][]int {
 	lines := map[string][]int{}
 	for _, file := range pass.Files {

@@ -1,20 +1,21 @@
 //go:build unix
 
-// Mutate runs echocast encode on damaged copies of real inputs, each in its own
-// process, and counts violations: a crash by a signal or a panic, a run of more than
-// five seconds, more than 64 MB of memory, an undocumented exit code, a failure that is
-// not reported in one line.
+// Mutate runs echocast encode on damaged copies of real inputs, each in a separate process,
+// and counts violations: a crash by a signal or a panic, a run of more than five seconds,
+// more than 64 MB of memory, an undocumented exit code, and a failure that is not reported
+// in one line.
 //
 //	go run ./scripts/mutate -count 20000 bin/echocast
 //
-// Where ffmpeg is installed, it makes some of the inputs, which are left to it
-// again: half of them as files, the others by a pipe. Its process is measured by
-// itself: it takes some 55 MB for anything, and may take the 512 MB that audio allows.
+// If ffmpeg is installed, it makes some of the inputs, and echocast decodes those with
+// ffmpeg: half of them from files, the others from a pipe. The ffmpeg process is measured
+// separately. It needs about 55 MB for any input, and may use the 512 MB that package audio
+// allows.
 //
-// The same -seed makes the same damage. Inputs that fail are kept in
-// mutate-failed/. Memory is the largest resident set; where there is no /proc,
-// that of echocast and of ffmpeg are not told apart. What takes more than five
-// seconds is run once more and given a minute, since the machine may be busy.
+// The same -seed makes the same damage. Inputs that fail are kept in mutate-failed/. Memory
+// is the largest resident set. Without /proc, the memory of echocast and that of ffmpeg
+// cannot be distinguished. A run of more than five seconds is repeated with a limit of a
+// minute, since the machine may have been busy.
 package main
 
 import (
@@ -36,9 +37,9 @@ import (
 
 const (
 	longest = 5 * time.Second
-	atMost  = time.Minute // of what took longer than that
+	atMost  = time.Minute // for a run that took longer than the limit
 	largest = 64 << 10    // kB
-	ffmpegs = 512 << 10   // kB of ffmpeg
+	ffmpegs = 512 << 10   // kB; memory of ffmpeg
 	keep    = 100_000     // bytes of an input
 )
 
@@ -47,10 +48,10 @@ type seedFile struct {
 	name     string
 	data     []byte
 	options  []string
-	isByName bool // it is given as a file
+	isByName bool // it is passed by file name
 }
 
-// recordings are files that ffmpeg makes in dir and that are left to it.
+// recordings returns files made with ffmpeg in dir, which echocast decodes with ffmpeg.
 func recordings(dir string) (files []seedFile) {
 	for name, args := range map[string][]string{
 		"a.m4a": {"-c:a", "aac"}, "b.m4a": {"-c:a", "aac", "-movflags", "+faststart"}, "a.webm": {"-c:a", "libopus"},
@@ -61,7 +62,7 @@ func recordings(dir string) (files []seedFile) {
 		path := filepath.Join(dir, name)
 		args = append(append([]string{"-v", "error", "-f", "lavfi", "-i", "sine=r=24000:d=1"}, args...), path)
 		if exec.Command("ffmpeg", args...).Run() != nil {
-			continue // there is none, or it makes no such files
+			continue // ffmpeg is missing, or cannot make such files
 		}
 		if data, err := os.ReadFile(path); err == nil {
 			files = append(files, seedFile{name: name, data: data}, seedFile{name: name, data: data, isByName: true})
@@ -110,7 +111,7 @@ func main() {
 	}
 }
 
-// seedFiles are all files below dir that echocast reads.
+// seedFiles returns all files below dir that echocast can read.
 func seedFiles(dir string) (files []seedFile, err error) {
 	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
@@ -156,8 +157,8 @@ func run(program, dir string, files []seedFile, count int, seed uint64) (*tally,
 	return all, nil
 }
 
-// damage flips, overwrites, cuts and inserts; in half of the cases only within
-// the first bytes, where the headers are.
+// damage flips, overwrites, cuts and inserts bytes. In half of the cases it changes only
+// the beginning of the file, where the headers are.
 func damage(rng *rand.Rand, data []byte) []byte {
 	data = bytes.Clone(data)
 	span := len(data)
@@ -195,7 +196,7 @@ func (all *tally) try(program string, ffmpeg *watchedFFmpeg, file seedFile, data
 	input := "-"
 	if file.isByName {
 		input = filepath.Join(os.TempDir(), fmt.Sprintf("mutate-%d-%d-%s", os.Getpid(), n, file.name))
-		_ = os.WriteFile(input, data, 0o600) // a missing input is refused properly
+		_ = os.WriteFile(input, data, 0o600) // if it fails, echocast reports a missing input
 		defer os.Remove(input)
 	}
 	var stderr bytes.Buffer

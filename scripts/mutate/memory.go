@@ -14,16 +14,16 @@ import (
 	"time"
 )
 
-// peak is the most memory that processes had in use, in kB.
+// peak is the maximum memory that processes used, in kB.
 type peak struct {
 	own    int64 // of echocast
 	ffmpeg int64 // of the process that echocast started
 }
 
-// watchedFFmpeg is an ffmpeg in a folder of its own, which tells that it was used.
+// watchedFFmpeg is a folder with an ffmpeg that records that it was used.
 type watchedFFmpeg struct{ dir string }
 
-// newWatchedFFmpeg makes the folder. Where ffmpeg is not installed it stays empty.
+// newWatchedFFmpeg creates the folder. If ffmpeg is not installed, the folder is empty.
 func newWatchedFFmpeg(dir string) (*watchedFFmpeg, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -36,14 +36,14 @@ func newWatchedFFmpeg(dir string) (*watchedFFmpeg, error) {
 	return &watchedFFmpeg{dir}, os.WriteFile(filepath.Join(dir, "ffmpeg"), []byte(script), 0o700)
 }
 
-// wasUsed reports whether it was since the last question.
+// wasUsed reports whether ffmpeg was used since the last call.
 func (f *watchedFFmpeg) wasUsed() bool {
 	return !errors.Is(os.Remove(filepath.Join(f.dir, "used")), fs.ErrNotExist)
 }
 
-// runMeasured runs echocast and returns the most memory that it and ffmpeg had in
-// use. The kernel tells the maximum of both at the end; where ffmpeg was used, that
-// of echocast is what was read last while it ran.
+// runMeasured runs echocast, and returns the maximum memory that it and ffmpeg used. When
+// they have ended, the kernel reports the larger of the two. If ffmpeg was used, echocast's
+// memory is the last value read while it ran.
 func (f *watchedFFmpeg) runMeasured(cmd *exec.Cmd) (peak, error) {
 	cmd.Env = append(os.Environ(), "PATH="+f.dir+":"+os.Getenv("PATH"))
 	if err := cmd.Start(); err != nil {
@@ -80,7 +80,8 @@ func follow(pid int, ended <-chan struct{}) (size int64) {
 	}
 }
 
-// residentPeak is the line VmHWM of a process, in kB, or 0 (proc(5)).
+// residentPeak returns the value of VmHWM of a process in kB (proc(5)), or 0 if it cannot
+// be read.
 func residentPeak(pid int) (size int64) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -1,5 +1,5 @@
-// Notices writes THIRD-PARTY-NOTICES.txt, the licences of all that the programs link,
-// and the list of licences in README.md. It uses go list, so the lists match the code.
+// Notices writes THIRD-PARTY-NOTICES.txt, with the licences of everything that the programs
+// link, and the list of licences in README.md. It uses go list, so both match the code.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 // programs are the main packages that are shipped.
 var programs = []string{".", "./cmd/echocast-server"}
 
-// builds are the environments that link different modules.
+// builds are the build environments that link different modules.
 var builds = [][]string{
 	{"GOOS=linux", "CGO_ENABLED=1"},
 	{"GOOS=linux", "CGO_ENABLED=0"},
@@ -28,10 +28,10 @@ var builds = [][]string{
 
 // part is a linked library or module.
 type part struct {
-	Name, Version string // the version only of modules
+	Name, Version string // the version is set only for modules
 	License       string // its SPDX name
 	Text          string
-	InClient      bool // echocast links it, not only echocast-server
+	InClient      bool // linked by echocast, not only by echocast-server
 }
 
 //go:embed lgpl-2.1.txt
@@ -40,7 +40,7 @@ var lgpl string
 //go:embed opus.txt
 var opus string
 
-// libraries are those in C. They are linked dynamically, and only with cgo.
+// libraries are the linked C libraries. They are linked dynamically, and only with cgo.
 var libraries = []part{
 	{Name: "libsoxr", License: "LGPL-2.1", Text: lgpl, InClient: true},
 	{Name: "libmpg123", License: "LGPL-2.1", Text: lgpl, InClient: true},
@@ -54,7 +54,7 @@ func main() {
 	}
 }
 
-// write brings the two files in root up to date.
+// write updates the two files in root.
 func write(root string) error {
 	parts, err := linked(root)
 	if err != nil {
@@ -77,7 +77,7 @@ func write(root string) error {
 
 const noticesFile = "THIRD-PARTY-NOTICES.txt"
 
-// linked returns all that the programs link, sorted by name.
+// linked returns everything that the programs link, sorted by name.
 func linked(root string) ([]part, error) {
 	found := map[string]part{}
 	for i, program := range programs {
@@ -136,7 +136,7 @@ func modulesOf(root, program string, environment []string) ([]part, error) {
 
 var licenseFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents|unlicense)(\.|-|$)`)
 
-// read takes the licence from the files of a folder.
+// read finds the licence in the files of a folder.
 func (p *part) read(folder string) error {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -162,7 +162,7 @@ func (p *part) read(folder string) error {
 	return nil
 }
 
-// phrases are phrases of only one licence each. The first match decides.
+// phrases are phrases that occur in only one licence each. The first match decides.
 var phrases = []struct{ license, phrase string }{
 	{"Apache-2.0", "apache license version 2.0"},
 	{"MPL-2.0", "mozilla public license"},
@@ -189,7 +189,7 @@ func classify(text string) string {
 	return ""
 }
 
-// notices writes each licence's text once, below the names of what it is for.
+// notices returns each licence's text once, after the names of the parts that have it.
 func notices(parts []part) []byte {
 	var out bytes.Buffer
 	out.WriteString("What echocast and echocast-server link, and its licences. Written by make notices.\n")
@@ -199,7 +199,7 @@ func notices(parts []part) []byte {
 	}
 	for _, p := range parts {
 		if names[p.Text] == nil {
-			continue // written already
+			continue // already written
 		}
 		fmt.Fprintf(&out, "\n%s\n%s\n\n%s", strings.Repeat("=", 80), strings.Join(names[p.Text], "\n"), p.Text)
 		names[p.Text] = nil
@@ -207,7 +207,7 @@ func notices(parts []part) []byte {
 	return out.Bytes()
 }
 
-// list is the list of licences for README.md.
+// list returns the list of licences for README.md.
 func list(parts []part) string {
 	var out strings.Builder
 	out.WriteString("| licence | linked by both programs | by `echocast-server` alone |\n| --- | --- | --- |\n")
@@ -238,7 +238,7 @@ const (
 	listEnds   = "<!-- end of licences -->\n"
 )
 
-// withList returns the README with the list between its marks.
+// withList returns the README with the list between its markers.
 func withList(readme []byte, parts []part) ([]byte, error) {
 	before, rest, begins := bytes.Cut(readme, []byte(listBegins))
 	_, after, ends := bytes.Cut(rest, []byte(listEnds))

@@ -1,4 +1,4 @@
-// Channel speaks samples that come by a channel, and interrupts them: channel ADDRESS
+// Channel speaks samples that arrive on a channel, and interrupts them: channel ADDRESS
 package main
 
 import (
@@ -17,7 +17,7 @@ func main() {
 	defer joined.Close()
 	session := must(echo.NewSession(joined.Stage(), nil))
 	samples := make(chan []float32, 1)
-	samples <- make([]float32, 10*echo.DefaultRate) // more may follow, until it is closed
+	samples <- make([]float32, 10*echo.DefaultRate) // more may follow until it is closed
 	time.AfterFunc(time.Second, func() { _ = session.Interrupt(context.Background(), nil) })
 	fmt.Println(session.Speak(context.Background(), echo.FromChannel(samples)))
 }
