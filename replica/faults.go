@@ -23,7 +23,7 @@ type Faults struct {
 	// Drop loses every message of these kinds.
 	Drop []Sent
 
-	// DropEvery loses every n-th message; the first is number 1.
+	// DropEvery loses every n-th message. The first message is number 1.
 	DropEvery int
 
 	// Loss is the share of messages that are lost at random, from 0 to 1.

@@ -325,7 +325,7 @@ func decodeObject(data []byte) (object, error) {
 	return o, nil
 }
 
-// decodeText decodes a JSON string; ok is false for anything else.
+// decodeText decodes a JSON string. For any other value ok is false.
 func decodeText(raw json.RawMessage) (text string, ok bool) {
 	if !bytes.HasPrefix(raw, []byte{'"'}) {
 		return "", false

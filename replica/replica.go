@@ -120,14 +120,14 @@ type Options struct {
 	// The default is none.
 	PeerGone error
 
-	// Faults are the faults to simulate; none by default.
+	// Faults are the faults to simulate. The default is none.
 	Faults Faults
 
 	// Die is called for Faults.DieAfter, and should break the connection without a goodbye.
 	// If it is nil, Run only returns.
 	Die func()
 
-	// Script holds events to send in addition to the replica's own; none by default.
+	// Script holds events to send in addition to the replica's events. The default is none.
 	Script Script
 
 	// OnEvent is called when something happens, from the goroutine of Run. It must not
@@ -148,7 +148,7 @@ type Options struct {
 	OnUtterance func(Utterance)
 }
 
-// withDefaults returns a copy with every default filled in; o may be nil.
+// withDefaults returns a copy with every default filled in. o may be nil.
 func (o *Options) withDefaults() Options {
 	if o == nil {
 		o = &Options{}

@@ -30,7 +30,8 @@ type Report struct {
 	Utterances []Utterance `json:"utterances"`
 	Interrupts []Interrupt `json:"interrupts"`
 
-	// Complaints holds the first MaxComplaints; ComplaintCount counts them all.
+	// Complaints holds the first MaxComplaints complaints. ComplaintCount counts all of
+	// them.
 	Complaints     []Complaint `json:"complaints"`
 	ComplaintCount int         `json:"complaint_count"`
 

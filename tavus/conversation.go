@@ -232,7 +232,7 @@ func (c *Client) CreateConversation(ctx context.Context, spec Spec) (Info, error
 	return made, err
 }
 
-// Conversation reads the conversation with this id; verbose adds its events.
+// Conversation returns the conversation with this id. With verbose it includes the events.
 func (c *Client) Conversation(ctx context.Context, id string, verbose bool) (Info, error) {
 	var info Info
 	path, err := item(conversationsPath, id)

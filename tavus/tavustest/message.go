@@ -22,33 +22,33 @@ const (
 	messageWindow = time.Minute
 )
 
-// AppMessages configures how the stand-in handles send-app-message, and its replicas.
-// The zero value answers at once and sends no webhooks.
+// AppMessages configures send-app-message and the replicas of the stand-in. The zero value
+// answers at once and sends no webhooks.
 type AppMessages struct {
-	// Latency returns the duration of the next request, half of it before and half
-	// after delivery to the replica. Nil: no time.
+	// Latency returns the duration of the next request. Half of it passes before, and half
+	// after delivery to the replica. nil means no delay.
 	Latency func() time.Duration
-	// JoinDelay is the time from the creation of a conversation until its
-	// replica joins. Messages that come before wait for it.
+	// JoinDelay is the time from the creation of a conversation until its replica joins.
+	// Messages that arrive earlier wait for the replica.
 	JoinDelay time.Duration
-	// Replica configures the replicas; nil: the defaults. All conversations use its
-	// Record, so only one may run at a time.
+	// Replica configures the replicas. nil means the defaults. All conversations use its
+	// Record, so with a Record only one conversation may run at a time.
 	Replica *replica.Options
-	// Webhook is called with each event of a replica and the callback_url of
-	// its conversation. It may block. Nil: the event is posted there, where there
-	// is a callback_url.
+	// Webhook is called with each event of a replica and the callback_url of its
+	// conversation. It may block. If it is nil, the stand-in posts the event to the
+	// callback_url, if there is one.
 	Webhook func(callback string, event []byte)
 }
 
-// live is a conversation's replica.
+// live is the replica of a conversation.
 type live struct {
 	conn   *palConn
 	done   chan struct{} // closed when the replica has ended
 	report replica.Report
-	isBusy bool // a request is on its way to the replica
+	isBusy bool // a request is being delivered to the replica
 }
 
-// palConn is a replica.Conn: it receives messages from requests, and sends events as
+// palConn is a replica.Conn. It receives the messages of requests, and sends events as
 // webhooks.
 type palConn struct {
 	inbox   chan []byte
@@ -71,15 +71,16 @@ func (c *palConn) Receive(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// MessageTimes returns when messages arrived, including those refused as too many.
+// MessageTimes returns when messages arrived, including those that were refused by the rate
+// limit.
 func (s *Server) MessageTimes() []time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]time.Time(nil), s.messageTimes...)
 }
 
-// Close ends the replicas and waits for them. It returns what each received and
-// played, by the id of its conversation.
+// Close ends the replicas and waits for them. It returns what each received and played, by
+// conversation id.
 func (s *Server) Close() map[string]replica.Report {
 	s.mu.Lock()
 	all := s.live
@@ -96,7 +97,7 @@ func (s *Server) Close() map[string]replica.Report {
 	return reports
 }
 
-// appMessage handles a message. The server is locked, except during the latency.
+// appMessage handles a message. The caller holds the lock, except during the latency.
 func (s *Server) appMessage(c *Conversation, raw []byte, r *http.Request) answer {
 	now := time.Now()
 	recent := 0
@@ -158,8 +159,8 @@ func (s *Server) Delivered(conversation string) [][]byte {
 	return slices.Clone(s.delivered[conversation])
 }
 
-// replicaOf starts the replica of a conversation when it is first needed. The
-// server is locked.
+// replicaOf returns the replica of a conversation. It starts the replica when it is first
+// needed. The caller holds the lock.
 func (s *Server) replicaOf(c *Conversation) *live {
 	if l := s.live[c.ID]; l != nil {
 		return l
@@ -179,18 +180,18 @@ func (s *Server) replicaOf(c *Conversation) *live {
 	return l
 }
 
-// play runs the replica of one conversation, from joining to its end.
+// play runs the replica of one conversation, from its join to its end.
 func (s *Server) play(life context.Context, l *live, options *replica.Options, delay time.Duration) {
 	defer close(l.done)
 	if pause(life, delay) {
-		l.report, _ = replica.New(l.conn, options).Run(life) // it ends with the server
+		l.report, _ = replica.New(l.conn, options).Run(life) // the error only says that the server ended
 	}
 }
 
 // joins returns when the replica of a conversation joins.
 func (s *Server) joins(c *Conversation) time.Time { return c.Created.Add(s.AppMessages.JoinDelay) }
 
-// webhookOf sends the events of a conversation.
+// webhookOf returns a function that sends the events of a conversation.
 func (s *Server) webhookOf(c *Conversation) func(event []byte) {
 	callback, _ := c.Body["callback_url"].(string)
 	if s.AppMessages.Webhook != nil {
@@ -199,20 +200,20 @@ func (s *Server) webhookOf(c *Conversation) func(event []byte) {
 	if _, err := url.ParseRequestURI(callback); err != nil {
 		return func([]byte) {}
 	}
-	var one sync.Mutex // events arrive in order
+	var one sync.Mutex // keeps events in order
 	return func(event []byte) {
 		one.Lock()
 		defer one.Unlock()
 		response, err := http.Post(callback, "application/json", bytes.NewReader(event))
 		if err != nil {
-			return // nobody listens there
+			return // nobody listens at the URL
 		}
 		_, _ = io.Copy(io.Discard, response.Body)
 		_ = response.Body.Close()
 	}
 }
 
-// pause reports whether d went by before ctx ended.
+// pause waits for d. It reports false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return ctx.Err() == nil
@@ -227,8 +228,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// retryHeader returns when to retry a request that was one too many. The server is
-// locked.
+// retryHeader sets the time to wait after a request that exceeded the rate limit. The
+// caller holds the lock.
 func (s *Server) retryHeader(h http.Header) {
 	if s.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(s.retryAfter))

@@ -1,7 +1,7 @@
-// Package tavustest is a stand-in for the Tavus API, for tests: it keeps PALs, faces
-// and conversations in memory, simulates faults, and refuses requests that
-// docs.tavus.io does not describe. It was written from the documentation and shares no
-// code with the client under test.
+// Package tavustest is a stand-in for the Tavus API, for tests. It keeps PALs, faces and
+// conversations in memory, simulates faults, and refuses requests that docs.tavus.io does
+// not describe. It was written from the documentation and shares no code with the client
+// under test.
 package tavustest
 
 import (
@@ -23,27 +23,26 @@ import (
 
 // Server is the stand-in. Set its exported fields before the first request.
 type Server struct {
-	Key string // the one key it takes
-	// OldNames makes it support only the old names, persona and replica.
+	Key string // the only key that it accepts
+	// OldNames makes it know only the old names, persona and replica.
 	OldNames bool
-	// LongestPage is the largest number of items in a page, whatever was requested. 0:
+	// LongestPage is the maximum number of items in a page, whatever was requested. 0 means
 	// 100.
 	LongestPage int
-	// Extra adds fields to every object that it answers with.
+	// Extra adds unknown fields to every object in an answer.
 	Extra bool
-	// RoomURL is the address of every room. Empty: one on tavus.daily.co.
+	// RoomURL is the address of every room. Empty means an address on tavus.daily.co.
 	RoomURL string
-	// FaceStatus is the status of its one face. Empty: "completed".
+	// FaceStatus is the status of its only face. Empty means "completed".
 	FaceStatus string
-	// Skew is how far the service's clock is ahead.
+	// Skew is how far the clock of the service is ahead.
 	Skew time.Duration
-	// StrictEnd refuses to end a conversation that has ended.
+	// StrictEnd refuses to end a conversation that has already ended.
 	StrictEnd bool
 	// Watch, if not nil, is called when a request has arrived, and again when it was
-	// carried out and is not yet answered. It may block.
+	// carried out but not yet answered. It may block.
 	Watch func(stage Stage, r *http.Request)
-	// AppMessages configures send-app-message. A server that gets messages must be
-	// closed.
+	// AppMessages configures send-app-message. A server that gets messages must be closed.
 	AppMessages AppMessages
 
 	mu            sync.Mutex
@@ -54,12 +53,12 @@ type Server struct {
 	complaints    []string
 	made          int
 
-	live         map[string]*live // by the id of their conversation
+	live         map[string]*live // by conversation id
 	delivered    map[string][][]byte
-	ctx          context.Context //nolint:containedctx // of the replicas, which outlive requests
+	ctx          context.Context //nolint:containedctx // for the replicas, which outlive requests
 	stop         context.CancelFunc
 	messageTimes []time.Time
-	accepted     []time.Time // times of messages that count for the rate
+	accepted     []time.Time // times of messages that count for the rate limit
 	retryAfter   int         // seconds, of the current answer; 0: none
 }
 
@@ -79,37 +78,36 @@ type Conversation struct {
 	Created                     time.Time
 }
 
-// Request is a request that was made.
+// Request is a request that the server received.
 type Request struct {
 	Method, Path, Query string
 	Body                map[string]any
-	Raw                 []byte // of an app message
+	Raw                 []byte // of an app-message
 }
 
 type pal struct {
 	ID, Name, Face, Mode string
-	Layers               any // as they came
+	Layers               any // as received
 	Created              time.Time
 }
 
-// Fault is a simulated failure. The zero Fault matches every request and changes
-// nothing.
+// Fault is a simulated failure. The zero Fault matches every request and changes nothing.
 type Fault struct {
 	Method string // empty: any
-	Path   string // the beginning of it
+	Path   string // prefix of the path
 	Skip   int    // how many matching requests to skip first
 	Times  int    // how often it happens; 0: always
-	After  bool   // carry the request out, and then fail
+	After  bool   // carry out the request before failing
 	Status int    // 0: the normal status
 	Header http.Header
 	Body   string
-	Mirror bool // answer with the request's headers, as a careless proxy does
+	Mirror bool // echo the request's headers, like a careless proxy
 	Reset  bool // break the connection instead of answering
 	Cut    int  // break it after this many bytes of the answer
 	Delay  time.Duration
 }
 
-// Fail adds a fault. Of several matching faults, the first happens.
+// Fail adds a fault. If several faults match, the first one happens.
 func (s *Server) Fail(fault Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +124,7 @@ func (s *Server) Heal() {
 	s.faults = nil
 }
 
-// Open returns the conversations that cost money now.
+// Open returns the conversations that currently cost money.
 func (s *Server) Open() (open []Conversation) {
 	for _, c := range s.Conversations() {
 		if c.Status == "active" {
@@ -146,14 +144,14 @@ func (s *Server) Conversations() (all []Conversation) {
 	return all
 }
 
-// Requests returns all requests with the right key.
+// Requests returns all requests that had the right key.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.requests)
 }
 
-// Count returns how many requests were made with this method and path prefix.
+// Count returns how many requests had this method and path prefix.
 func (s *Server) Count(method, path string) (n int) {
 	for _, r := range s.Requests() {
 		if r.Method == method && strings.HasPrefix(r.Path, path) {
@@ -163,14 +161,14 @@ func (s *Server) Count(method, path string) (n int) {
 	return n
 }
 
-// Complaints returns the requests that the documentation does not allow.
+// Complaints returns the requests that deviate from the documentation.
 func (s *Server) Complaints() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.complaints)
 }
 
-// Add adds an active conversation to the account, as if somebody else had created it.
+// Add adds an active conversation to the account, as if another program had created it.
 func (s *Server) Add(name string) (id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -188,14 +186,14 @@ func (s *Server) AddPAL(id, face, mode string, layers map[string]any) {
 	s.pals = append(s.pals, p)
 }
 
-// Client returns an HTTP client that reaches the stand-in without a network, so that
-// fake time passes while it waits.
+// Client returns an HTTP client that reaches the stand-in without a network, so that fake
+// time advances while it waits.
 func (s *Server) Client() *http.Client { return &http.Client{Transport: inMemory{s}} }
 
 type inMemory struct{ server *Server }
 
-// RoundTrip serves the request. If a handler breaks the connection, or its client has left,
-// there is no answer.
+// RoundTrip serves the request. If a handler breaks the connection, or the client has left,
+// it returns no answer.
 func (m inMemory) RoundTrip(r *http.Request) (response *http.Response, err error) {
 	defer func() {
 		if broken := recover(); broken != nil {
@@ -204,7 +202,7 @@ func (m inMemory) RoundTrip(r *http.Request) (response *http.Response, err error
 	}()
 	incoming := r.Clone(r.Context())
 	incoming.Body = http.NoBody
-	if r.Body != nil { // a network takes all of it before the server answers
+	if r.Body != nil { // a network would read the body before the server answers
 		text, err := io.ReadAll(r.Body)
 		if err != nil {
 			return nil, err
@@ -259,7 +257,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(a.status)
-	_, _ = w.Write(text) // the client has left
+	_, _ = w.Write(text) // the client may have left
 }
 
 func (s *Server) watch(stage Stage, r *http.Request) {
@@ -284,7 +282,7 @@ func (s *Server) fault(r *http.Request) *Fault {
 	return nil
 }
 
-// happen makes the request fail; text is the normal answer.
+// happen makes the request fail. text is the answer without the fault.
 func (f *Fault) happen(w http.ResponseWriter, r *http.Request, text []byte) {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
@@ -369,7 +367,7 @@ func (s *Server) route(request Request, collection string, rest []string, r *htt
 	return failed(404, "message", "Not Found")
 }
 
-// object renames fields to those of this service.
+// object renames fields to the names of this service.
 func (s *Server) object(names string, fields map[string]any) map[string]any {
 	old := map[string]string{
 		"pal_id": "persona_id", "pal_name": "persona_name", "default_face_id": "default_replica_id",
@@ -569,7 +567,7 @@ func (s *Server) listConversations(r *http.Request) answer {
 		s.complain("there is no status %q", status)
 	}
 	var all []any
-	for _, c := range slices.Backward(s.conversations) { // the newest comes first
+	for _, c := range slices.Backward(s.conversations) { // newest first
 		if status == "" || status == c.Status {
 			all = append(all, s.conversationObject(c))
 		}
@@ -633,7 +631,7 @@ func (s *Server) checkQuery(r *http.Request, known ...string) {
 	}
 }
 
-// kind is the type of a field.
+// kind is the JSON type of a field.
 type kind int
 
 const (
@@ -642,7 +640,7 @@ const (
 	boolean
 )
 
-// check returns an error for unknown fields, or fields of another type.
+// check returns an error for unknown fields and for fields of the wrong type.
 func (s *Server) check(what string, body map[string]any, known map[string]kind) *answer {
 	for name, value := range flat("", body) {
 		expected, ok := known[name]
@@ -669,7 +667,7 @@ func (s *Server) check(what string, body map[string]any, known map[string]kind) 
 	return nil
 }
 
-// flat writes nested objects as dotted names.
+// flat replaces nested objects by dotted names.
 func flat(prefix string, body map[string]any) map[string]any {
 	all := map[string]any{}
 	for name, value := range body {

@@ -1,11 +1,11 @@
-// Command standin serves the stand-in for the Tavus API on this machine, so that
+// Command standin serves a stand-in for the Tavus API on this machine, so that
 // conversations can be tried without an account:
 //
 //	go run ./tavus/tavustest/cmd/standin -key any &
 //	TAVUS_API_KEY=any TAVUS_BASE_URL=http://127.0.0.1:8872 echocast send --pal p123 speech.wav
 //
-// It prints its address first, and when a signal ends it, what each replica
-// received and played, one JSON object a line.
+// It first prints its address. When a signal ends it, it prints what each replica received
+// and played, one JSON object per line.
 package main
 
 import (
