@@ -45,7 +45,7 @@ func (r *realtime) encodeVoice(pcm []byte) []byte {
 
 func (r *realtime) read(data []byte) (int, error) {
 	if r.speaker.HandleServiceEvent(data) {
-		return 0, nil // the service refused a truncation that came too late
+		return 0, nil // an error about the speaker's own event, such as a truncation that came too late
 	}
 	var e struct {
 		Type       string `json:"type"`

@@ -6,7 +6,7 @@ import "math"
 type ByteOrder int
 
 const (
-	OrderUnknown ByteOrder = iota // no byte order stands out
+	OrderUnknown ByteOrder = iota // no byte order is clearly the most likely
 	OrderAsRead                   // the order in which the samples were read
 	OrderSwapped                  // most significant byte first
 	OrderShifted                  // shifted by a byte: a byte is missing in front, or is too many

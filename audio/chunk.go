@@ -60,8 +60,8 @@ func isUntilEnd(size int64) bool {
 	return size == 0 || size >= 0x7fff0000 || size == 2_000_000_000
 }
 
-// cutShort turns io.EOF inside a container, such as "WAV", into an error that says
-// where the input ends. It returns other errors unchanged.
+// cutShort converts io.EOF inside a container, such as "WAV", to an error that says where the
+// input ends. It returns other errors unchanged.
 func cutShort(err error, what, where string) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: the %s ends %s", ErrFormat, what, where)

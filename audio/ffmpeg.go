@@ -285,7 +285,7 @@ func (d *ffmpeg) name() string {
 	return d.found.what
 }
 
-// complaint returns the first line of the process's stderr, or how it ended.
+// complaint returns the first line of the process's stderr or, if that is empty, its exit status.
 func (d *ffmpeg) complaint() string {
 	if said := d.stderr.text(); said != "" {
 		return said

@@ -19,7 +19,7 @@ const (
 // the most that it delays a live source.
 const maxTrim = 10 * time.Second
 
-// trimBlock is how many samples TrimSilence asks for at a time.
+// trimBlock is how many samples TrimSilence requests at a time.
 const trimBlock = 4096
 
 // Trimmed is a Source without the silence at its ends.

@@ -20,13 +20,13 @@ type magic struct {
 	name string // for people, with its article
 	// reads is the Options.Encoding that reads such files, or empty.
 	reads string
-	// isData: such a file holds no audio, so ffmpeg is not asked.
+	// isData says that such a file holds no audio, so it is not passed to ffmpeg.
 	isData bool
 	// demuxer is ffmpeg's name of the container, if live streams often use it.
 	demuxer string
 }
 
-// magics is the one table of magic numbers. The first entry that fits wins.
+// magics is the table of all magic numbers. The first entry that fits counts.
 var magics = []magic{
 	{head: "RIFF", form: "WAVE", name: "a WAV file", reads: "wav"},
 	{head: "RIFX", form: "WAVE", name: "a WAV file", reads: "wav"},
@@ -209,7 +209,7 @@ func findLateWAV(r *bufio.Reader) int {
 	}
 }
 
-// refuseLateWAV refuses an input in which findLateWAV finds a file.
+// refuseLateWAV returns an error if findLateWAV finds a file in the input.
 func refuseLateWAV(r *bufio.Reader) error {
 	at := findLateWAV(r)
 	if at == 0 {
@@ -239,7 +239,7 @@ func textAtStart(r *bufio.Reader) []byte {
 	return head
 }
 
-// isText reports whether p is printable UTF-8, cut off anywhere.
+// isText reports whether p is printable UTF-8, which may be cut off inside a character.
 func isText(p []byte) bool {
 	for len(p) > 0 {
 		c, size := utf8.DecodeRune(p)
@@ -272,8 +272,8 @@ func variesLikeText(p []byte) bool {
 
 const maxQuoted = 120 // characters
 
-// quote shows the first words of a text in one line, with its control
-// characters escaped.
+// quote returns the beginning of a text in quotes, in one line, with its control characters
+// escaped.
 func quote(text []byte) string {
 	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))
 	if words := []rune(string(bytes.ToValidUTF8(text, nil))); len(words) > maxQuoted {

@@ -1,6 +1,6 @@
 package audio
 
-// monoFrames is how many frames Mono asks for at a time.
+// monoFrames is how many frames Mono requests at a time.
 const monoFrames = 4096
 
 // lowFrequency is a Source that knows which of its channels carries only low-frequency
@@ -25,7 +25,7 @@ func Mono(src Source) Source {
 type mono struct {
 	src    Source
 	format Format // of src
-	lfe    int    // the channel that is left out, or -1
+	lfe    int    // the channel that is left out, or -1 if there is none
 	buf    []float32
 }
 

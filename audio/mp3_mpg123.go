@@ -21,10 +21,9 @@ static mp3_result mp3_decode(mpg123_handle *handle, const unsigned char *frame, 
 	return result;
 }
 
-// mp3_setup makes handle give 32-bit float samples at the rate and with the
-// channels of the stream, uncut: its frames arrive whole, so the first need not
-// wait for the second, and what is no sound is cut off elsewhere. The length of a frame in free
-// format is known elsewhere too.
+// mp3_setup makes handle return all 32-bit float samples, at the rate and with the channels of
+// the stream. Frames arrive whole, so the first does not wait for the second. The caller removes
+// the samples that are not sound, and knows the length of a frame in free format.
 static int mp3_setup(mpg123_handle *handle, long rate, int channels, long free_size) {
 	long flags = MPG123_QUIET | MPG123_FORCE_FLOAT | MPG123_IGNORE_INFOFRAME | MPG123_NO_READAHEAD;
 	int code = mpg123_param(handle, MPG123_FLAGS, flags, 0);

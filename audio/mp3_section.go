@@ -9,8 +9,8 @@ import (
 // mp3Section is a Source over successive frames of one format.
 //
 // If a Xing or Info tag states how many samples the encoder added in front and at the end, they
-// are left out. The same holds for each of several concatenated streams of one format: together
-// they give the same samples as one by one.
+// are left out. The same holds for each of several concatenated streams of one format, which
+// give the same samples as if each was decoded separately.
 type mp3Section struct {
 	frames  *mpegFrames
 	stream  mpegHeader

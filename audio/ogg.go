@@ -87,7 +87,7 @@ func newOggSound(pages *oggPages) (oggSound, error) {
 }
 
 // oggDecoder is a Source over the Opus or Vorbis in an Ogg stream. Successive logical streams of
-// one codec and format are one sound: together they give the same samples as one by one.
+// one codec and format are one sound, with the same samples as if each was decoded separately.
 //
 // A frame is heard if its time is within the range that the stream's clock marks as sound: at or
 // after the first position (Opus: after the pre-skip), and before the position of the page that

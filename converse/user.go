@@ -25,7 +25,7 @@ type userEvent struct {
 // answered, so the order of words matters. Sounds never wait.
 const wordsWindow = 250 * time.Millisecond
 
-// arrival is an event of the session, or why there are no more.
+// arrival is an event of the session, or the reason why there are no more.
 type arrival struct {
 	event echo.Event
 	err   error

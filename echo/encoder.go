@@ -88,18 +88,18 @@ func (e *Encoder) MaxSamples(limit int) int {
 	return max(room/4*3/2, 0)
 }
 
-// samplesIn is how many whole samples d holds; more than an hour counts as one.
+// samplesIn returns how many whole samples d holds. A d of more than an hour counts as an hour.
 func samplesIn(d time.Duration, rate int) int {
 	d = min(d, time.Hour)
 	return int(int64(d) * int64(rate) / int64(time.Second))
 }
 
-// samplesOf is how many whole samples d holds, however long it is.
+// samplesOf returns how many whole samples d holds, without a limit.
 func samplesOf(d time.Duration, rate int) int64 {
 	return int64(d/time.Second)*int64(rate) + int64(d%time.Second)*int64(rate)/int64(time.Second)
 }
 
-// durationOf is the playing time of so many samples.
+// durationOf returns the playing time of so many samples.
 func durationOf(samples int64, rate int) time.Duration {
 	r := int64(rate)
 	return time.Duration(samples/r)*time.Second + time.Duration(samples%r)*time.Second/time.Duration(r)

@@ -18,7 +18,7 @@ type Kind string
 // The kinds of events. Undocumented ones are Unknown and passed on: the service adds
 // new ones without notice.
 const (
-	Unknown         Kind = "" // "unknown" where it is written
+	Unknown         Kind = "" // String returns "unknown" for it
 	StartedSpeaking Kind = "started_speaking"
 	StoppedSpeaking Kind = "stopped_speaking"
 	ReplicaJoined   Kind = "replica_joined"

@@ -10,7 +10,7 @@ const evidenceMargin = 200 * time.Millisecond
 // life: an event, or an acknowledgement by the peer's transport. The clock alone proves
 // nothing, because the peer may be lost.
 type evidence struct {
-	acknowledged int64         // samples; negative where the connection cannot tell
+	acknowledged int64         // samples; negative if the connection cannot tell
 	beforeCheck  time.Duration // played by the clock when acknowledgements were last checked
 	heard        time.Duration // heard at least so much
 }

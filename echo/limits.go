@@ -73,8 +73,8 @@ func (o *Options) ChunkSamples(limits Limits) (int, error) {
 	return samples, set.check(samples)
 }
 
-// chunkSamples is the length of a chunk at this rate; chunk is what was asked
-// for, or 0.
+// chunkSamples returns the length of a chunk in samples at this rate; chunk is the requested
+// length, or 0.
 func (l Limits) chunkSamples(chunk time.Duration, rate int) (int, error) {
 	want := samplesIn(chunk, rate)
 	if chunk == 0 {

@@ -41,7 +41,8 @@ func (r *Receipt) Summary(awaited bool) string {
 	return line + stalls(r.Input)
 }
 
-// about marks a time that is estimated by the clock.
+// about returns "about " for a time that is estimated by the clock, "at most " for an upper
+// bound, or "".
 func (r *Receipt) about() string {
 	switch {
 	case r.SpokenAtMost:
