@@ -29,9 +29,6 @@ const (
 	ownerInterval = 50 * time.Millisecond
 )
 
-// lastAnswer is how long a node that has lost a conversation may take to answer a request for it.
-const lastAnswer = time.Second
-
 var errNoOwner = errors.New("no node holds the conversation at the moment: repeat the request")
 
 // forward forwards a request to the node that holds its conversation, and reports whether it
@@ -104,13 +101,6 @@ func (b *repeatable) canRepeat() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.read == len(b.begun)
-}
-
-// isUnread reports whether nobody has asked for the body.
-func (b *repeatable) isUnread() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.read == 0
 }
 
 // reader returns a reader of the whole body. Only one may be in use at a time.
@@ -188,9 +178,6 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, add
 			for _, checked := range []string{"Origin", "Sec-Fetch-Site"} {
 				p.Out.Header.Del(checked)
 			}
-			if p.Out.Body != nil {
-				p.Out.Header.Set("Expect", "100-continue") // a node that has just ended reads nothing
-			}
 		},
 		ModifyResponse: func(answer *http.Response) error {
 			if answer.Header.Get(movedHeader) != "" {
@@ -203,8 +190,7 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, add
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			dial, ok := errors.AsType[*net.OpError](err)
-			isUntouched := ok && dial.Op == "dial" || errors.Is(err, errMoved) || r.Method == http.MethodGet ||
-				r.ContentLength != 0 && body.isUnread()
+			isUntouched := ok && dial.Op == "dial" || errors.Is(err, errMoved) || r.Method == http.MethodGet
 			if isUntouched && r.Context().Err() == nil && body.canRepeat() {
 				isDone = false
 				return
@@ -215,21 +201,9 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, add
 	out, reader := r.WithContext(ctx), body.reader()
 	out.Body = reader
 	defer reader.isAbandoned.Store(true)
-	proxy.ServeHTTP(answerWriter{w}, out)
+	proxy.ServeHTTP(w, out)
 	return isDone
 }
-
-// answerWriter does not tell the client that the other node wants the body.
-type answerWriter struct{ http.ResponseWriter }
-
-func (w answerWriter) WriteHeader(code int) {
-	if code != http.StatusContinue {
-		w.ResponseWriter.WriteHeader(code)
-	}
-}
-
-// Unwrap is for http.ResponseController.
-func (w answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // followOwner ends a forwarded request when another node takes over its conversation: the old
 // owner may be paused and never answer.
@@ -244,12 +218,8 @@ func (a *api) followOwner(ctx context.Context, cancel context.CancelFunc, addres
 		}
 		now, _, isKnown := a.gateway.options.Cluster.Owner(id)
 		if isKnown && now != address {
-			break
+			cancel()
+			return
 		}
-	}
-	select { // it may have accepted the request just before
-	case <-time.After(lastAnswer):
-		cancel()
-	case <-ctx.Done():
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
@@ -189,40 +188,25 @@ func begin(t *testing.T, a, b *gatewayProcess, to string, audio []byte) (convers
 	return c.ID, b.say(t, c.ID, audio)
 }
 
-// say lets a conversation speak, and returns the utterance once it is accepted. It repeats the
-// request with its key while no node holds the conversation.
+// say lets a conversation speak, and returns the utterance once it is accepted.
 func (g *gatewayProcess) say(t *testing.T, conversation string, audio []byte) (utterance string) {
 	t.Helper()
-	key, status := rand.Text(), 0
-	await(t, func() bool {
-		utterance, status = g.trySay(t, conversation, key, audio)
-		return status != http.StatusServiceUnavailable
-	})
-	if status != http.StatusAccepted {
-		t.Fatalf("speech: status %d", status)
-	}
-	return utterance
-}
-
-func (g *gatewayProcess) trySay(t *testing.T, conversation, key string, audio []byte) (utterance string, status int) {
-	t.Helper()
+	var u created
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/"+conversation+"/speech?format=s16le",
 		bytes.NewReader(audio))
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Prefer", "respond-async")
-	request.Header.Set("Idempotency-Key", key)
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	var u created
-	if err := json.NewDecoder(answer.Body).Decode(&u); err != nil {
-		t.Fatal(err)
+	if err := json.NewDecoder(answer.Body).Decode(&u); err != nil || answer.StatusCode != http.StatusAccepted {
+		t.Fatalf("speech: status %d, %v", answer.StatusCode, err)
 	}
-	return u.ID, answer.StatusCode
+	return u.ID
 }
 
 // Two nodes share conversations. The one that speaks is killed, and the other says the rest:
@@ -688,45 +672,4 @@ func (g *gatewayProcess) ask(t *testing.T, method, id string) int {
 	}
 	_ = answer.Body.Close() // it is not read
 	return answer.StatusCode
-}
-
-// Three nodes are restarted one after the other while conversations speak, and more is said
-// meanwhile: each utterance is finished, and no event is lost or repeated.
-func TestRollingRestart(t *testing.T) {
-	t.Parallel()
-	const conversations = 6
-	nats := startNATS(t)
-	join := func() *gatewayProcess {
-		return startGateway(t, nil, "--rehearse", "--max-lateness", "1h", "--nats", nats)
-	}
-	nodes := []*gatewayProcess{join(), join(), join()}
-	said := map[string][]string{} // utterances of each conversation
-	for i := range conversations {
-		var c created
-		node := nodes[i%len(nodes)]
-		if status := node.post(node.url, strings.NewReader(`{"to":"rehearsal"}`), &c); status != http.StatusCreated {
-			t.Fatalf("create: status %d", status)
-		}
-		said[c.ID] = append(said[c.ID], node.say(t, c.ID, ramp(2)))
-	}
-	for i, node := range nodes {
-		if err := node.program.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		for id := range said {
-			said[id] = append(said[id], nodes[(i+1)%len(nodes)].say(t, id, ramp(1)))
-		}
-		if err := node.program.Wait(); err != nil {
-			t.Errorf("the node that was told to end: %v", err)
-		}
-		nodes[i] = join()
-	}
-	for id, utterances := range said {
-		for _, utterance := range utterances {
-			if u := nodes[0].waitOver(t, id, utterance); u.Receipt.Outcome != "finished" {
-				t.Errorf("an utterance ended so: %+v %s", u, utterance)
-			}
-		}
-		checkEvents(t, nodes[0], id, len(utterances))
-	}
 }
