@@ -158,7 +158,9 @@ func checkTwilioReceipts(t *testing.T, receipts []echo.Receipt) {
 	t.Helper()
 	outcomes := make([]echo.Outcome, len(receipts))
 	for i, r := range receipts {
-		outcomes[i] = r.Outcome
+		if outcomes[i] = r.Outcome; i == 2 && r.HeardSamples == r.Samples {
+			outcomes[i] = echo.Finished // the bot may hang up before the replica says that it has stopped
+		}
 	}
 	if want := []echo.Outcome{echo.Finished, echo.Interrupted, echo.Finished}; !slices.Equal(outcomes, want) {
 		t.Fatalf("the receipts are %+v", receipts)
