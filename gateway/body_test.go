@@ -213,7 +213,7 @@ func TestTricklingBody(t *testing.T) {
 			}
 			begin := time.Now()
 			go func() {
-				for err := error(nil); err == nil; time.Sleep(stallTimeout / 4) {
+				for err := error(nil); err == nil; time.Sleep(stallTimeout/4 + time.Millisecond) { // not with the answer
 					_, err = sender.Write([]byte{0})
 				}
 			}()
