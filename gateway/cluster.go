@@ -185,10 +185,15 @@ const sharedName = "echocast-"
 // has not ended.
 func (g *Gateway) isShared(name string) bool {
 	id, ok := strings.CutPrefix(name, sharedName)
-	if g.options.Cluster == nil || !ok {
+	id, _, _ = strings.Cut(id, "-")
+	return ok && g.isInCluster(id)
+}
+
+// isInCluster reports whether the cluster has a conversation that has not ended.
+func (g *Gateway) isInCluster(id string) bool {
+	if g.options.Cluster == nil {
 		return false
 	}
-	id, _, _ = strings.Cut(id, "-")
 	_, _, isKnown := g.options.Cluster.Owner(id)
 	return isKnown
 }

@@ -45,8 +45,8 @@ func (a *api) overview(w http.ResponseWriter, r *http.Request) error {
 	}
 }
 
-// changes compares the conversations with the known ones, and updates those. One that another
-// node is about to take over is still there.
+// changes compares the conversations with the known ones, and updates those. One that no node
+// lists because it is just being taken over is still there.
 func (a *api) changes(r *http.Request, known map[string][]byte) (o Overview) {
 	there := map[string]bool{}
 	for _, c := range a.listAll(r) {
@@ -57,19 +57,10 @@ func (a *api) changes(r *http.Request, known map[string][]byte) (o Overview) {
 		}
 	}
 	for id := range known {
-		if !there[id] && !a.isElsewhere(id) {
+		if !there[id] && !a.gateway.isInCluster(id) {
 			delete(known, id)
 			o.Ended = append(o.Ended, id)
 		}
 	}
 	return o
-}
-
-// isElsewhere reports whether another node holds a conversation, or is to hold it.
-func (a *api) isElsewhere(id string) bool {
-	if a.gateway.options.Cluster == nil {
-		return false
-	}
-	_, isHere, isKnown := a.gateway.options.Cluster.Owner(id)
-	return isKnown && !isHere
 }

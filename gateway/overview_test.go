@@ -78,3 +78,28 @@ func TestLastWords(t *testing.T) {
 		}
 	})
 }
+
+// owningCluster is a Cluster of one node, which holds what isKnown says.
+type owningCluster struct {
+	Cluster
+	isKnown bool
+}
+
+func (*owningCluster) Peers() []string                     { return nil }
+func (c *owningCluster) Owner(string) (string, bool, bool) { return "", c.isKnown, c.isKnown }
+
+// A conversation that this node takes over while it asks for the list is in no list. It has
+// not ended.
+func TestTakenConversationHasNotEnded(t *testing.T) {
+	shared := &owningCluster{isKnown: true}
+	a := &api{gateway: New(&Options{Rehearse: true, Cluster: shared})}
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/v1/events", nil)
+	known := map[string][]byte{"c1": []byte("{}")}
+	if o := a.changes(r, known); len(o.Ended) > 0 {
+		t.Errorf("%v is said to have ended", o.Ended)
+	}
+	shared.isKnown = false
+	if o := a.changes(r, known); len(o.Ended) != 1 {
+		t.Errorf("%v is said to have ended", o.Ended)
+	}
+}
