@@ -377,18 +377,32 @@ func (c *Conversation) saveProgress() {
 // progress returns how far the current utterance is.
 func (c *Conversation) progress() (p progress, ok bool) {
 	c.mu.Lock()
-	session := c.session
+	session, u := c.session, c.current()
 	c.mu.Unlock()
-	if session == nil {
+	if session == nil || u == nil {
 		return p, false
 	}
-	at := session.Progress() // before this lock: Progress may take the session's lock
+	at := session.Progress() // not under this lock: Progress may take the session's lock
+	return c.progressOf(u, &at)
+}
+
+// current returns the utterance whose turn it is, or nil. The conversation is locked.
+func (c *Conversation) current() *Utterance {
+	if len(c.queue) == 0 {
+		return nil
+	}
+	return c.queue[0]
+}
+
+// progressOf returns how far an utterance is, if its turn has lasted until now: otherwise at
+// may describe another one.
+func (c *Conversation) progressOf(u *Utterance, at *echo.Progress) (p progress, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.queue) == 0 || at.State == echo.Idle || at.State == echo.Queued {
+	if u != c.current() || at.State == echo.Idle || at.State == echo.Queued {
 		return p, false
 	}
-	return c.queue[0].progress(&at), true
+	return u.progress(at), true
 }
 
 // progress returns how far the utterance is. The conversation is locked.

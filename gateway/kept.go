@@ -344,18 +344,21 @@ func (u *Utterance) skip(feed *echo.Feed) error {
 	if err != nil {
 		return err
 	}
-	u.skipped = time.Duration(float64(at) / echo.DefaultRate * float64(time.Second))
+	skipped := time.Duration(float64(at) / echo.DefaultRate * float64(time.Second))
 	c := u.conversation
+	c.mu.Lock()
+	u.skipped = skipped
+	c.mu.Unlock()
 	// What the earlier node sent had no end: the replica may wait for the rest of it.
 	if err := c.session.Silence(u.ctx); err != nil {
 		c.gateway.log.Warn("the replica could not be interrupted", "conversation", c.ID, "error", err)
 	}
-	receipt := u.unspoken(fmt.Errorf("the node that spoke it was lost; it continues from %.3f s", u.skipped.Seconds()))
-	t := &Takeover{From: cmp.Or(c.own.Before(), "?"), Utterance: u.ID, AtSeconds: u.skipped.Seconds()}
-	t.RepeatedSeconds = max(u.before.Sent+time.Since(u.before.At).Seconds()-u.skipped.Seconds(), 0)
+	receipt := u.unspoken(fmt.Errorf("the node that spoke it was lost; it continues from %.3f s", skipped.Seconds()))
+	t := &Takeover{From: cmp.Or(c.own.Before(), "?"), Utterance: u.ID, AtSeconds: skipped.Seconds()}
+	t.RepeatedSeconds = max(u.before.Sent+time.Since(u.before.At).Seconds()-skipped.Seconds(), 0)
 	c.mu.Lock()
 	u.parts++
-	u.base, u.next = 0, u.skipped.Seconds()
+	u.base, u.next = 0, skipped.Seconds()
 	u.takeovers = append(u.takeovers, *t)
 	c.mu.Unlock()
 	c.history.add("receipt", SpokenPart{Utterance: u.ID, Receipt: receipt, Takeover: t})

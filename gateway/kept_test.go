@@ -298,6 +298,22 @@ func openConversation() (c *Conversation, stored, removed *[]string) {
 	return c, stored, removed
 }
 
+// The progress of one utterance is never stored as that of the next one: the next node would
+// skip what nobody heard.
+func TestProgressOfAnotherUtterance(t *testing.T) {
+	c, _, _ := openConversation()
+	first, second := &Utterance{ID: "u1"}, &Utterance{ID: "u2"}
+	at := &echo.Progress{State: echo.Speaking, Played: time.Minute}
+	c.queue = []*Utterance{first, second}
+	if p, ok := c.progressOf(first, at); !ok || p.Utterance != "u1" || p.Heard != 60 {
+		t.Errorf("of the current one: %+v, %v", p, ok)
+	}
+	c.queue = c.queue[1:] // the first ended while the session was asked
+	if p, ok := c.progressOf(first, at); ok {
+		t.Errorf("it is stored as %+v", p)
+	}
+}
+
 // An utterance that was never acknowledged is not passed to the next node: its client sends it
 // again.
 func TestUnacknowledgedUtteranceIsRemoved(t *testing.T) {

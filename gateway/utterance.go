@@ -65,9 +65,8 @@ type Utterance struct {
 	name, text   string
 	key          string
 	queue        echo.QueuePolicy
-	header       keptHeader    // how it is spoken, in a cluster
-	before       *progress     // the progress on the earlier node; nil: it had not begun
-	skipped      time.Duration // what the earlier node has said
+	header       keptHeader // how it is spoken, in a cluster
+	before       *progress  // the progress on the earlier node; nil: it had not begun
 	do           func(*Utterance) (echo.Receipt, error)
 	ctx          context.Context //nolint:containedctx // of the utterance, which waits in a queue
 	cancel       context.CancelCauseFunc
@@ -75,6 +74,7 @@ type Utterance struct {
 	over         chan struct{} // closed when it is over, and its end is stored
 
 	// The conversation guards these.
+	skipped   time.Duration // what the earlier node has said
 	span      Span
 	begun     time.Time // when the first chunk of the last part was sent
 	phase     Phase
