@@ -390,6 +390,17 @@ func TestBotCallRefusals(t *testing.T) {
 	})
 }
 
+// Once it is recorded that a call has ended, another bot can be called.
+func TestNoCallRemainsAfterItsEnd(t *testing.T) {
+	c := newConversation(New(&Options{Rehearse: true}), Spec{To: Rehearsal})
+	c.call = &botCall{bot: &Bot{OnHangup: KeepOnHangup}, ctx: t.Context()}
+	c.wanted = c.call.bot
+	c.botLeft(c.call, nil)
+	if c.call != nil || c.wanted != nil || c.bot.State != BotHungUp {
+		t.Errorf("after %+v there is still a call %+v, or a bot for the next node %+v", c.bot, c.call, c.wanted)
+	}
+}
+
 // The record for the next node names the current bot.
 func TestRecordNamesCurrentBot(t *testing.T) {
 	first, second := &Bot{URL: "wss://bots.example/1"}, &Bot{URL: "wss://bots.example/2?key=hush"}

@@ -114,15 +114,14 @@ func (c *Conversation) hold(call *botCall) {
 	defer close(call.over)
 	defer call.hangUp(nil)
 	conn, protocol, err := c.dial(call)
-	if err == nil {
-		c.setWanted(call.bot)
-		c.setBot(call, BotConnected, nil)
-	}
-	call.begun <- err
 	if err != nil {
-		c.endCall()
+		c.endCall() // first: the client may call another at once
+		call.begun <- err
 		return
 	}
+	c.setWanted(call.bot)
+	c.setBot(call, BotConnected, nil)
+	call.begun <- nil
 	err = carrier.Talk(call.ctx, conn, protocol, carrier.Options{
 		Speaker: &voice{c: c, session: c.session},
 		Hear: func(ctx context.Context, rate int, to io.Writer) error {
@@ -133,7 +132,6 @@ func (c *Conversation) hold(call *botCall) {
 		OnClear: func() { c.history.add("bot_clear", struct{}{}) },
 	})
 	c.botLeft(call, err)
-	c.endCall()
 }
 
 // dial dials the bot of a call.
@@ -149,14 +147,15 @@ func (c *Conversation) dial(call *botCall) (carrier.Conn, carrier.Protocol, erro
 	return conn, protocol, err
 }
 
-// endCall lets another bot be called.
+// endCall lets another bot be called after one that was not reached.
 func (c *Conversation) endCall() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.call = nil
 }
 
-// setWanted notes which bot a node calls that takes the conversation over; nil: none.
+// setWanted stores the bot that the next node calls when it takes over the conversation;
+// nil: none.
 func (c *Conversation) setWanted(bot *Bot) {
 	c.mu.Lock()
 	isNew := c.wanted != bot
@@ -170,31 +169,33 @@ func (c *Conversation) setWanted(bot *Bot) {
 	}
 }
 
-// botLeft tells how the call has ended, and ends the conversation where that is wanted.
+// botLeft records how the call has ended, and ends the conversation if its bot is to do that.
 func (c *Conversation) botLeft(call *botCall, err error) {
-	isOrdered := false
+	state := BotLost
 	switch {
 	case c.ctx.Err() != nil:
 		c.setBot(call, BotStopped, nil)
 		return
 	case errors.Is(context.Cause(call.ctx), errStopped):
-		c.setBot(call, BotStopped, nil)
-		isOrdered = true
+		state, err = BotStopped, nil
 	case err == nil:
-		c.setBot(call, BotHungUp, nil)
-		err = errHungUp
+		state = BotHungUp
+	}
+	isLast := state != BotStopped && call.bot.OnHangup != KeepOnHangup
+	if !isLast {
+		c.setWanted(nil) // before another bot can be called
+	}
+	c.setBot(call, state, err)
+	switch {
+	case !isLast:
+	case err == nil:
+		c.signal(Lose, errHungUp)
 	default:
-		c.setBot(call, BotLost, err)
-		err = fmt.Errorf("the call of the bot has failed: %w", err)
+		c.signal(Lose, fmt.Errorf("the call of the bot has failed: %w", err))
 	}
-	if isOrdered || call.bot.OnHangup == KeepOnHangup {
-		c.setWanted(nil)
-		return
-	}
-	c.signal(Lose, err)
 }
 
-// setBot notes where the call of the bot stands.
+// setBot records the state of a call. When the call has ended, another bot can be called.
 func (c *Conversation) setBot(call *botCall, state BotState, err error) {
 	info := BotInfo{Carrier: call.bot.carrier(), State: state}
 	if err != nil {
@@ -202,6 +203,9 @@ func (c *Conversation) setBot(call *botCall, state BotState, err error) {
 	}
 	c.mu.Lock()
 	c.bot = &info
+	if state != BotConnected {
+		c.call = nil
+	}
 	c.mu.Unlock()
 	c.history.add("bot", info)
 	if state != BotConnected {
