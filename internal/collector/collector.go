@@ -24,9 +24,12 @@ func Set(percent int) (before int) {
 // reach. Calling Set at the start would cost two collections, a quarter of the processor
 // time of a short command.
 func SetDefault(percent int) {
-	runtime.AddCleanup(new([16]byte), func(percent int) {
-		if chosen := Set(percent); chosen != goDefault {
-			Set(chosen)
-		}
-	}, percent)
+	runtime.AddCleanup(new([16]byte), setUnlessSet, percent)
+}
+
+// setUnlessSet calls Set, unless the program has called Set before.
+func setUnlessSet(percent int) {
+	if chosen := Set(percent); chosen != goDefault {
+		Set(chosen)
+	}
 }

@@ -24,19 +24,8 @@ func TestSetDefault(t *testing.T) {
 	t.Cleanup(func() { debug.SetGCPercent(before) })
 	SetDefault(37)
 	collectUntil(t, func() bool { return percentNow() == 37 })
-	Set(goDefault)
-	SetDefault(41)
 	Set(73)
-	ran := make(chan struct{})
-	runtime.AddCleanup(new([16]byte), func(int) { close(ran) }, 0)
-	collectUntil(t, func() bool {
-		select {
-		case <-ran:
-			return true
-		default:
-			return false
-		}
-	})
+	setUnlessSet(41)
 	if got := percentNow(); got != 73 {
 		t.Errorf("a command has chosen 73, and it is %d", got)
 	}
