@@ -401,6 +401,22 @@ func TestFileKeepsTheOrder(t *testing.T) {
 	}
 }
 
+// playAtOnce plays more than a pipe holds to a program. All of it is due at once.
+func playAtOnce(t *testing.T, program Program) error {
+	t.Helper()
+	player := NewPlayer(program)
+	for _, m := range chunkMoments("a", time.Now(), 100_000) {
+		player.Observe(m)
+	}
+	began := eventMoment(echo.StartedSpeaking)
+	began.At = time.Now().Add(-time.Minute)
+	player.Observe(began)
+	player.Observe(receiptMoment("a", echo.Receipt{Outcome: echo.Finished}))
+	closed := make(chan error, 1)
+	go func() { closed <- player.Close() }()
+	return testwait.Receive(t, closed)
+}
+
 // A program that does not read is killed, and Close returns with an error.
 func TestPlayerThatDoesNotRead(t *testing.T) {
 	t.Parallel()
@@ -408,18 +424,7 @@ func TestPlayerThatDoesNotRead(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	player := NewPlayer(command(path, []string{"1000"}, 10*time.Millisecond))
-	const samples = 100_000 // more than a pipe holds
-	for _, m := range chunkMoments("a", time.Now(), samples) {
-		player.Observe(m)
-	}
-	began := eventMoment(echo.StartedSpeaking)
-	began.At = time.Now().Add(-time.Minute) // all is due
-	player.Observe(began)
-	player.Observe(receiptMoment("a", echo.Receipt{Outcome: echo.Finished}))
-	closed := make(chan error, 1)
-	go func() { closed <- player.Close() }()
-	if err := testwait.Receive(t, closed); !errors.Is(err, errStalled) {
+	if err := playAtOnce(t, command(path, []string{"1000"}, 10*time.Millisecond)); !errors.Is(err, errStalled) {
 		t.Errorf("it says %v", err)
 	}
 }
@@ -431,17 +436,8 @@ func TestPlayerThatEndsEarly(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	player := NewPlayer(command(path, []string{"-c", "echo no sound card >&2"}, testwait.Limit))
-	for _, m := range chunkMoments("a", time.Now(), 100_000) { // more than a pipe holds
-		player.Observe(m)
-	}
-	began := eventMoment(echo.StartedSpeaking)
-	began.At = time.Now().Add(-time.Minute) // all is due
-	player.Observe(began)
-	player.Observe(receiptMoment("a", echo.Receipt{Outcome: echo.Finished}))
-	closed := make(chan error, 1)
-	go func() { closed <- player.Close() }()
-	if err := testwait.Receive(t, closed); !errors.Is(err, errEarly) || !strings.HasSuffix(err.Error(), "no sound card") {
+	err = playAtOnce(t, command(path, []string{"-c", "echo no sound card >&2"}, testwait.Limit))
+	if !errors.Is(err, errEarly) || !strings.HasSuffix(err.Error(), "no sound card") {
 		t.Errorf("it says %v", err)
 	}
 }
