@@ -36,12 +36,13 @@ demo-page: ## shows a stand-in replica in a browser, until Ctrl-C
 	@bin/echocast replica
 
 # The packages whose tests take longest begin first: at the end nothing would run beside them.
-LONGEST := ./acceptance ./cli . ./rtc/daily ./cmd/echocast-server ./examples ./rtc/livekit
+LONGEST := ./acceptance ./cli ./rtc/daily . ./cmd/echocast-server ./audio ./examples ./rtc/livekit ./rtc ./gateway \
+	./replica/avatar ./room/rest ./replica/join ./replica/serve
 
-# Most tests wait for speech. The race detector would wait for a second at the end of
-# each of their programs.
-test: ## runs all tests, on a fresh machine; some four minutes on two cores
-	$(call with-cgo,GORACE=atexit_sleep_ms=0 $(GO) test $$race -p 4 -parallel 8 -timeout 15m $(LONGEST) ./...)
+# Most tests wait for speech, so more of them run than there are processors. The race
+# detector would wait for a second at the end of each of their programs. make vet vets.
+test: ## runs all tests, on a fresh machine; some four minutes on two cores, three without a browser and LiveKit
+	$(call with-cgo,GORACE=atexit_sleep_ms=0 $(GO) test $$race -vet=off -p 4 -parallel 8 -timeout 15m $(LONGEST) ./...)
 
 build: ## builds bin/echocast, and bin/echocast-server for LiveKit rooms, serve and bridge
 	@mkdir -p bin
@@ -101,7 +102,7 @@ cross: ## compiles the static build for each system, and vets that for Windows
 static: ## builds the static file and runs it in an empty root
 	@GO="$(GO)" scripts/static.sh
 
-bench-once: ## runs each benchmark once, so that none rots
+bench-once: ## runs each benchmark once, so that none breaks unnoticed
 	$(call with-cgo,$(GO) test -short -run '^$$' -bench . -benchtime 1x ./...)
 
 fuzz: ## runs each fuzz target 2000 times, and the tests with all their trials
@@ -116,7 +117,7 @@ mutate: build ## feeds 20,000 damaged inputs to the program; some minutes
 acceptance: build ## speaks ten minutes in real time between two processes, and compares
 	scripts/acceptance.sh
 
-bench: build ## measures, beside other tools, and writes bench/README.md; some minutes (PARTS=first: that part alone)
+bench: build ## measures, beside other tools, and writes bench/README.md; half an hour (PARTS=first: that part alone)
 	@GO="$(GO)" bench/run.sh $(PARTS)
 
 bench-compare: ## compares the speed of each stage with the parent commit; two minutes
@@ -128,15 +129,22 @@ streams: build ## measures 1 to 300 conversations at the same time; a minute
 soak: build ## lets a gateway speak for an hour in real time, and fails where it grows (FOR=10m: less)
 	$(GO) run ./bench/soak -for $(FOR)
 
-chaos: build ## kills the nodes of a cluster 200 times while they speak; nine minutes
-	$(GO) build -o bin/nats-server github.com/nats-io/nats-server/v2
-	$(GO) run ./bench/chaos -strict -kills 160 -length 6m
-	$(GO) run ./bench/chaos -strict -embedded -kills 40 -length 150s
+# chaos-programs: builds a server of NATS, and a program that plays the next version.
+define chaos-programs
+$(GO) build -o bin/nats-server github.com/nats-io/nats-server/v2
+$(call with-cgo,$(BUILD)echocast-server-next -tags "urfave_cli_no_docs nextversion" $$pie ./cmd/echocast-server)
+endef
+chaos-run := $(GO) run ./bench/chaos -other bin/echocast-server-next
 
-chaos-short: build ## does the same with six conversations and six kills; a minute
-	$(GO) build -o bin/nats-server github.com/nats-io/nats-server/v2
-	$(GO) run ./bench/chaos -conversations 6 -paid 2 -kills 4 -length 10s
-	$(GO) run ./bench/chaos -embedded -conversations 6 -paid 2 -kills 2 -length 8s
+chaos: build ## kills nodes of two versions 200 times while they speak, and restarts all in turn; ten minutes
+	$(chaos-programs)
+	$(chaos-run) -strict -kills 160 -length 250s -rolls 2
+	$(chaos-run) -strict -embedded -kills 40 -length 150s
+
+chaos-short: build ## does the same with six conversations and six kills; a minute and a half
+	$(chaos-programs)
+	$(chaos-run) -conversations 6 -paid 2 -kills 4 -length 10s -rolls 2
+	$(chaos-run) -embedded -conversations 6 -paid 2 -kills 2 -length 8s
 
 manifests: ## checks the files of examples/cluster against their schemas
 	@GO="$(GO)" scripts/manifests.sh

@@ -4,18 +4,20 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
 	"echocast/echo"
 )
 
-// speechFile is a WAV of so many seconds.
+// speechFile writes a WAV of the given length in seconds.
 func speechFile(t *testing.T, seconds int) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "speech.wav")
@@ -24,6 +26,37 @@ func speechFile(t *testing.T, seconds int) string {
 		t.Fatal(err)
 	}
 	return name
+}
+
+// heldSpeech is a WAV of four seconds in a pipe. Half of them come when release is called, so
+// before, its speech does not end, however late a key is pressed.
+func heldSpeech(t *testing.T, name string) (path string, release func()) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), name)
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	pipe, err := os.OpenFile(path, os.O_RDWR, 0) // waits for no reader
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := append(wavHeader(24000, 1), sweep(4*24000, 24000)...)
+	binary.LittleEndian.PutUint32(data[4:], uint32(len(data)-8))
+	binary.LittleEndian.PutUint32(data[40:], uint32(len(data)-44))
+	mayEnd := make(chan struct{})
+	release = sync.OnceFunc(func() { close(mayEnd) })
+	go func() { // it ends with the test
+		const held = 2 * 48000
+		_, _ = pipe.Write(data[:len(data)-held]) // the receipt shows what went wrong
+		<-mayEnd
+		_, _ = pipe.Write(data[len(data)-held:])
+		_ = pipe.Close()
+	}()
+	t.Cleanup(func() {
+		release()
+		_ = pipe.Close() // it may be closed
+	})
+	return path, release
 }
 
 // receipts reads the lines of --json.
@@ -41,9 +74,9 @@ func receipts(t *testing.T, stdout string) (all []echo.Receipt) {
 
 // testControl speaks two files, with press as what the user does.
 func testControl(t *testing.T, resume bool, start func(t *testing.T, send *exec.Cmd) (press func())) {
-	speech := speechFile(t, 4)
+	speech, release := heldSpeech(t, "speech.wav")
 	r := startReplica(t)
-	args := []string{"send", "--json", "--to", r.url, speech, speech}
+	args := []string{"send", "--json", "--to", r.url, speech, speechFile(t, 1)}
 	if resume {
 		args = append(args, "--resume")
 	}
@@ -55,6 +88,7 @@ func testControl(t *testing.T, resume bool, start func(t *testing.T, send *exec.
 	press()
 	r.await(t, "interrupted")
 	if resume {
+		release()
 		press()
 	}
 	_ = send.Wait() // its code is looked at below

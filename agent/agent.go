@@ -24,6 +24,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"echocast/internal/sleep"
 	"echocast/playout"
 )
 
@@ -40,6 +41,7 @@ const (
 	maxMessage   = 32 << 20 // bytes
 	writeTimeout = 10 * time.Second
 	dialTimeout  = 30 * time.Second
+	readTimeout  = 5 * time.Second        // for Read to fail too after a failed Write
 	messageTime  = 100 * time.Millisecond // length of the user's voice in one message
 )
 
@@ -71,12 +73,23 @@ type Conn interface {
 
 // DialError reports that the agent could not be reached, or refused the connection.
 type DialError struct {
-	Status int // HTTP status; 0: there was no answer
+	Status int // of its HTTP answer, or with which it closed the WebSocket; 0: there was no answer
 	Err    error
 }
 
 // Error says why.
-func (e *DialError) Error() string { return "the agent cannot be reached: " + e.Err.Error() }
+func (e *DialError) Error() string {
+	if e.Status != 0 {
+		return "the agent refused the connection: " + e.Err.Error()
+	}
+	return "the agent cannot be reached: " + e.Err.Error()
+}
+
+// IsUnauthorized reports whether the agent refused the API key, or needs one.
+func (e *DialError) IsUnauthorized() bool {
+	return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden ||
+		slices.Contains(refusals, websocket.StatusCode(e.Status))
+}
 
 // Unwrap returns the cause.
 func (e *DialError) Unwrap() error { return e.Err }
@@ -95,12 +108,15 @@ type protocol interface {
 	close()
 }
 
+// ErrBroken reports that the connection ended without a word of the agent.
+var ErrBroken = errors.New("the connection to the agent broke")
+
 // errEnded reports that the agent has ended the conversation.
 var errEnded = errors.New("the agent has ended the conversation")
 
 // Run dials the agent and lets it talk until the agent ends the conversation, ctx ends or
 // the room is lost. It returns nil if the agent ended the conversation, and the cause of ctx
-// if that ended. The error is a *DialError if the agent cannot be reached.
+// if that ended. The error is a *DialError if the agent cannot be reached, or refuses us.
 func Run(ctx context.Context, o Options) error {
 	if !slices.Contains(Kinds(), o.Kind) {
 		return fmt.Errorf("agent: no kind is called %q; there are %v", o.Kind, Kinds())
@@ -125,11 +141,10 @@ func dialError(response *http.Response, err error) error {
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = inner.Err
 	}
-	refused := &DialError{Err: err}
-	if response != nil {
-		refused.Status = response.StatusCode
+	if response != nil && response.StatusCode != http.StatusSwitchingProtocols {
+		return &DialError{Status: response.StatusCode, Err: errors.New(response.Status)}
 	}
-	return refused
+	return &DialError{Err: err}
 }
 
 // address returns the address of the agent and the headers to send.
@@ -205,12 +220,22 @@ func (t *talk) write(ctx context.Context) error {
 			err := t.conn.Write(limited, websocket.MessageText, data)
 			cancel()
 			if err != nil {
+				awaitReader(ctx, err)
 				return ended(err)
 			}
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// awaitReader waits, after a failed Write, until the reader has ended ctx. Only the reader learns
+// that the agent said goodbye: the library closes the connection before Read returns that.
+func awaitReader(ctx context.Context, failed error) {
+	if errors.Is(failed, context.DeadlineExceeded) {
+		return // the agent does not read, which the reader cannot know
+	}
+	_ = sleep.For(ctx, readTimeout)
 }
 
 func (t *talk) read(ctx context.Context, rates chan<- int) error {
@@ -232,13 +257,22 @@ func (t *talk) read(ctx context.Context, rates chan<- int) error {
 	}
 }
 
+// refusals are the statuses with which vendors close a connection whose key they refuse. OpenAI
+// accepts any key at first, and then closes with 3000 and invalid_request_error.invalid_api_key.
+// IANA registers 3000 as Unauthorized, and 3003 as Forbidden.
+var refusals = []websocket.StatusCode{websocket.StatusPolicyViolation, 3000, 3003}
+
 // ended returns why a connection has ended.
 func ended(err error) error {
-	switch websocket.CloseStatus(err) {
+	closed, _ := errors.AsType[websocket.CloseError](err)
+	switch closed.Code {
 	case websocket.StatusNormalClosure, websocket.StatusGoingAway, websocket.StatusNoStatusRcvd:
 		return errEnded
 	}
-	return fmt.Errorf("the connection to the agent broke: %w", err)
+	if slices.Contains(refusals, closed.Code) {
+		return &DialError{Status: int(closed.Code), Err: fmt.Errorf("it was closed with %d: %s", closed.Code, closed.Reason)}
+	}
+	return fmt.Errorf("%w: %w", ErrBroken, err)
 }
 
 // hear sends the user's voice to the agent, once the agent has asked for it.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -15,19 +16,20 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"go.uber.org/goleak"
 
 	"echocast/agent"
 	"echocast/echo"
 	"echocast/internal/pcm"
+	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/room"
 	"echocast/room/roomtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
-// vendor is a vendor's end of a WebSocket in memory, and what it was sent.
+// vendor is a vendor's end of a WebSocket in memory, and what it was sent. When it leaves, Write
+// fails a little before Read tells the goodbye, as with the library.
 type vendor struct {
 	t      *testing.T
 	toUs   chan []byte
@@ -53,11 +55,17 @@ func (v *vendor) Read(context.Context) (websocket.MessageType, []byte, error) {
 		}
 		return 0, nil, websocket.CloseError{Code: websocket.StatusNormalClosure}
 	case <-v.closed:
+		time.Sleep(time.Millisecond)
 		return 0, nil, websocket.CloseError{Code: websocket.StatusNormalClosure}
 	}
 }
 
 func (v *vendor) Write(_ context.Context, _ websocket.MessageType, data []byte) error {
+	select {
+	case <-v.closed:
+		return net.ErrClosed
+	default:
+	}
 	var m struct {
 		Audio []byte `json:"audio"`
 		Chunk []byte `json:"user_audio_chunk"`
@@ -320,4 +328,24 @@ func TestAgentEndsConversation(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An agent that says goodbye while it is sent the user's voice has ended the conversation.
+func TestAgentLeavesWhileItIsSentTheVoice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVendor(t)
+		v.send(`{"type":"conversation_initiation_metadata","conversation_initiation_metadata_event":{` +
+			`"agent_output_audio_format":"pcm_24000","user_input_audio_format":"pcm_16000"}}`)
+		err := agent.Talk(t.Context(), v, agent.Options{
+			Kind: agent.ElevenLabs, Speaker: quiet{},
+			Hear: func(_ context.Context, rate int, to io.Writer) error {
+				v.close()
+				_, err := to.Write(make([]byte, 2*rate))
+				return err
+			},
+		})
+		if err != nil {
+			t.Errorf("the conversation ended with %v", err)
+		}
+	})
 }

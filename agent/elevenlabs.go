@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -33,13 +34,17 @@ func (o *Options) elevenLabsAddress(ctx context.Context) (string, error) {
 	return signedAddress(ctx, elevenLabs+"/v1/convai/conversation/get-signed-url?"+query, o.Key)
 }
 
+// maxSigned limits the answer with a signed address, in bytes.
+const maxSigned = 64 << 10
+
 func signedAddress(ctx context.Context, address, key string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return "", &DialError{Err: err}
 	}
 	request.Header.Set("xi-api-key", key)
-	response, err := http.DefaultClient.Do(request)
+	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	response, err := client.Do(request) // a redirect would send the key to another host
 	if err != nil {
 		return "", dialError(nil, err)
 	}
@@ -50,7 +55,7 @@ func signedAddress(ctx context.Context, address, key string) (string, error) {
 	if response.StatusCode != http.StatusOK {
 		return "", &DialError{Status: response.StatusCode, Err: fmt.Errorf("the service answers %s", response.Status)}
 	}
-	err = json.NewDecoder(response.Body).Decode(&signed)
+	err = json.NewDecoder(io.LimitReader(response.Body, maxSigned)).Decode(&signed)
 	if err == nil && signed.URL == "" {
 		err = errors.New("signed_url is empty")
 	}

@@ -40,6 +40,16 @@ func TestSignedAddress(t *testing.T) {
 			t.Errorf("after %d %s: %v, want %s", c.status, c.answer, err, c.want)
 		}
 	}
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("the key %q was sent to another host", r.Header.Get("xi-api-key"))
+	}))
+	defer elsewhere.Close()
+	moved := httptest.NewServer(http.RedirectHandler(elsewhere.URL, http.StatusFound))
+	defer moved.Close()
+	_, err := signedAddress(t.Context(), moved.URL, "secret")
+	if err == nil || !strings.HasSuffix(err.Error(), "302 Found") {
+		t.Errorf("after a redirect: %v", err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := signedAddress(ctx, service.URL+"/?key=secret", "secret"); !errors.Is(err, context.Canceled) ||

@@ -134,15 +134,15 @@ func openSSND(r *bufio.Reader, end *inputEnd, format Format, samples codec, size
 		return nil, aiffCut(err, "before its samples")
 	}
 	if isAIFFUntilEnd(size) {
-		return newContained(r, "aiff", format, samples, -1), nil
+		return newContainerPCM(r, "aiff", format, samples, -1), nil
 	}
-	dec := newContained(r, "aiff", format, samples, size-8-gap)
-	dec.behind = func() remainder { return behindSSND(r, size, end) }
+	dec := newContainerPCM(r, "aiff", format, samples, size-8-gap)
+	dec.behind = func() remainder { return skipBehindSSND(r, size, end) }
 	return dec, nil
 }
 
-// behindSSND skips the chunks after the samples, and returns how much is left after them.
-func behindSSND(r *bufio.Reader, size int64, end *inputEnd) remainder {
+// skipBehindSSND skips the chunks after the samples, and returns how much is left after them.
+func skipBehindSSND(r *bufio.Reader, size int64, end *inputEnd) remainder {
 	end.limitWait()
 	passed := int64(0)
 	for err := skipPad(r, size); err == nil && passed < maxHeaderBytes; err = skipChunk(r, size) {

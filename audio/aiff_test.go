@@ -74,7 +74,7 @@ func TestAIFFHeaders(t *testing.T) {
 		"less than is said": {aiffFile("AIFF", comm(1, 16, rate24000, ""), short), want,
 			"the header claims 1.000 s and the samples end after 0.000 s; all of them are used"},
 		"more than is whole": {aiffFile("AIFF", comm(2, 16, rate24000, ""), ssnd(0, samples)), want[:2],
-			"the last 2 bytes are no whole 4-byte frame and left out"},
+			"ignored the last 2 bytes: not a whole 4-byte frame"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			audiotest.TestSource(t, opener(c.file), c.want)

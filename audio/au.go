@@ -45,9 +45,9 @@ func openAU(r *bufio.Reader, end *inputEnd) (decoder, error) {
 		return nil, auCut(err)
 	}
 	if isUntilEnd(int64(field(2))) {
-		return newContained(r, "au", format, samples, -1), nil
+		return newContainerPCM(r, "au", format, samples, -1), nil
 	}
-	dec := newContained(r, "au", format, samples, int64(field(2)))
+	dec := newContainerPCM(r, "au", format, samples, int64(field(2)))
 	dec.behind = end.rest
 	return dec, nil
 }

@@ -175,7 +175,7 @@ func TestWrongHeaderLengths(t *testing.T) {
 		{wavFile(mono16(22050), claim(len(m16)*4, m16)), "the header claims 2.000 s and the samples end after " +
 			"0.500 s; all of them are used"},
 		{wavFile(mono16(22050), claim(0xffffffff, append(bytes.Clone(m16), 7))),
-			"the last 1 byte is no whole 2-byte frame and left out"},
+			"ignored the last 1 byte: not a whole 2-byte frame"},
 		{wavFile(mono16(22050), data(m16)), ""},
 		{wavFile(mono16(22050), claim(0xffffffff, m16)), ""},
 	} {
@@ -204,7 +204,7 @@ func TestRawOddBytes(t *testing.T) {
 	if err != nil || len(got) != 2 {
 		t.Fatalf("%d samples, %v", len(got), err)
 	}
-	if w := in.Warnings(); len(w) != 1 || w[0] != "the last 3 bytes are no whole 4-byte frame and left out" {
+	if w := in.Warnings(); len(w) != 1 || w[0] != "ignored the last 3 bytes: not a whole 4-byte frame" {
 		t.Errorf("warnings %q", w)
 	}
 	if in.Frames() != 1 {
@@ -303,7 +303,7 @@ func TestOnlyEOFIsTheEnd(t *testing.T) {
 
 func TestReaderWithoutProgress(t *testing.T) {
 	raw := &audio.Options{Encoding: "s16le", Raw: audio.Format{Rate: 16000, Channels: 1}}
-	in, err := audio.Open(idle{}, raw)
+	in, err := audio.Open(emptyReader{}, raw)
 	if err == nil {
 		_, err = in.ReadSamples(make([]float32, 10))
 	}
@@ -312,9 +312,9 @@ func TestReaderWithoutProgress(t *testing.T) {
 	}
 }
 
-type idle struct{}
+type emptyReader struct{}
 
-func (idle) Read([]byte) (int, error) { return 0, nil }
+func (emptyReader) Read([]byte) (int, error) { return 0, nil }
 
 // Floats may have any value, but samples are finite and bounded.
 func TestFloatsAreFiniteAndBounded(t *testing.T) {

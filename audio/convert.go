@@ -106,7 +106,7 @@ func (s *constantFormat) ReadSamples(p []float32) (int, error) {
 		if err := s.begin(); err != nil {
 			return 0, err
 		}
-		s.warnings.add("after %.3f s %v follows %v; it is given as %v", s.format.Duration(s.delivered).Seconds(),
+		s.warnings.add("after %.3f s %v follows %v; it is converted to %v", s.format.Duration(s.delivered).Seconds(),
 			s.section.format, from, s.format)
 	}
 }

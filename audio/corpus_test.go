@@ -169,17 +169,17 @@ func TestCorpusIsComplete(t *testing.T) {
 	}
 }
 
-// bySeven gives at most seven bytes a read, and never waits.
-type bySeven struct{ r *bytes.Reader }
+// smallReader gives at most seven bytes a read, and never waits.
+type smallReader struct{ r *bytes.Reader }
 
-func (b bySeven) Read(p []byte) (int, error) { return b.r.Read(p[:min(7, len(p))]) }
-func (b bySeven) Len() int                   { return b.r.Len() }
+func (b smallReader) Read(p []byte) (int, error) { return b.r.Read(p[:min(7, len(p))]) }
+func (b smallReader) Len() int                   { return b.r.Len() }
 
 func TestCorpusInSmallReads(t *testing.T) {
 	for _, c := range corpus {
 		file, want := corpusFile(t, c.name)
 		for size, r := range map[int]io.Reader{1: iotest.OneByteReader(bytes.NewReader(file)),
-			7: bySeven{bytes.NewReader(file)}} {
+			7: smallReader{bytes.NewReader(file)}} {
 			in, err := audio.Open(r, nil)
 			if err != nil {
 				t.Errorf("%s by %d bytes: %v", c.name, size, err)
@@ -284,7 +284,7 @@ func fuzzContainer(f *testing.F, encoding string) {
 				t.Fatalf("sample %d is %v", i, v)
 			}
 		}
-		split, splitEnd := read(bySeven{bytes.NewReader(file)})
+		split, splitEnd := read(smallReader{bytes.NewReader(file)})
 		if !slices.Equal(split, got) || splitEnd != end {
 			t.Fatalf("%d samples and %q, by seven bytes %d samples and %q", len(got), end, len(split), splitEnd)
 		}

@@ -271,6 +271,8 @@ func (d *ffmpeg) refusal() error {
 		return d.failed // the process stalled, or the input broke
 	case strings.Contains(said, "matches no streams"), strings.Contains(said, "does not contain any stream"):
 		return fmt.Errorf("%w: %s has no audio track", ErrFormat, d.name())
+	case d.found.what == "" && strings.HasSuffix(said, "Invalid data found when processing input"):
+		return d.found // ffmpeg does not know it either
 	case d.found.what == "":
 		return fmt.Errorf("%w (ffmpeg: %s)", error(d.found), d.complaint())
 	}

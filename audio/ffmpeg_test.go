@@ -14,22 +14,21 @@ import (
 	"testing/iotest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/audio"
 	"echocast/audio/audiotest"
+	"echocast/internal/testenv"
+	"echocast/internal/testwait"
 )
 
-// withFFmpeg skips the test where there is no ffmpeg, and checks that it leaves
-// no goroutine behind.
+// withFFmpeg skips the test if there is no ffmpeg, and checks that no goroutine is left.
 func withFFmpeg(t *testing.T) *audio.Options {
 	t.Helper()
 	program, err := exec.LookPath("ffmpeg")
 	if err != nil {
 		t.Skip("ffmpeg is not installed")
 	}
-	goleak.VerifyNone(t)
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	testwait.Goroutines(t)
+	t.Cleanup(func() { testwait.Goroutines(t) })
 	return &audio.Options{FFmpeg: program}
 }
 
@@ -138,7 +137,7 @@ func TestFFmpegBroken(t *testing.T) {
 func TestFFmpegClosedEarly(t *testing.T) {
 	opts := withFFmpeg(t)
 	pcm, want := to16(speechLike(30000, audio.Format{Rate: 22050, Channels: 1}))
-	endless := io.MultiReader(bytes.NewReader(cafFile(22050, pcm)), forever{})
+	endless := io.MultiReader(bytes.NewReader(cafFile(22050, pcm)), endlessReader{})
 	in, err := audio.Open(endless, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -157,9 +156,9 @@ func TestFFmpegClosedEarly(t *testing.T) {
 	}
 }
 
-type forever struct{}
+type endlessReader struct{}
 
-func (forever) Read(p []byte) (int, error) { return len(p), nil }
+func (endlessReader) Read(p []byte) (int, error) { return len(p), nil }
 
 // script is a program that does what the lines say instead of ffmpeg. %s in them
 // is a WAV file of the samples.
@@ -170,11 +169,7 @@ func script(t *testing.T, pcm []byte, lines string) *audio.Options {
 	if err := os.WriteFile(said, wavFile(mono16(24000), data(pcm)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(dir, "ffmpeg")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\n"+strings.ReplaceAll(lines, "%s", said)+"\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return &audio.Options{FFmpeg: program}
+	return &audio.Options{FFmpeg: testenv.WriteScript(t, dir, "ffmpeg", strings.ReplaceAll(lines, "%s", said))}
 }
 
 // If ffmpeg prints an error and continues, the first line is a warning; if it fails, it is the
@@ -206,31 +201,37 @@ func impatient(o *audio.Options) *audio.Options {
 
 // A process that has all of its input and outputs nothing more is ended.
 func TestFFmpegStalls(t *testing.T) {
+	input := func() io.Reader { return strings.NewReader("\x1a\x45\xdf\xa3 and more") }
+	_, err := audio.Open(input(), impatient(script(t, nil, "cat >/dev/null; exec sleep 1000")))
+	if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "gave nothing more") {
+		t.Errorf("in front: %v", err)
+	}
 	pcm, want := to16(speechLike(2400, audio.Format{Rate: 24000, Channels: 1}))
-	for name, lines := range map[string]string{"in front": "cat >/dev/null; exec sleep 1000",
-		"behind": "cat >/dev/null; cat %s; exec sleep 1000"} {
-		in, err := audio.Open(strings.NewReader("\x1a\x45\xdf\xa3 and more"), impatient(script(t, pcm, lines)))
-		if name == "behind" {
-			if err != nil {
-				t.Fatal(err)
-			}
-			var got []float32
-			got, err = audiotest.Collect(in)
-			in.Close()
-			if !slices.Equal(got, want) {
-				t.Errorf("%s: %d samples", name, len(got))
-			}
-		}
-		if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "gave nothing more") {
-			t.Errorf("%s: %v", name, err)
-		}
+	in, err := audio.Open(input(), script(t, pcm, "cat >/dev/null; cat %s; exec sleep 1000"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	got := make([]float32, len(want))
+	for at := 0; at < len(got) && err == nil; {
+		var n int
+		n, err = in.ReadSamples(got[at:])
+		at += n
+	}
+	if err != nil || !slices.Equal(got, want) {
+		t.Fatalf("other samples came, %v", err)
+	}
+	audio.SetFFmpegStall(in, 50*time.Millisecond)
+	if n, err := in.ReadSamples(got); n != 0 || !errors.Is(err, audio.ErrFormat) ||
+		!strings.Contains(err.Error(), "gave nothing more") {
+		t.Errorf("behind: %d samples, %v", n, err)
 	}
 }
 
 // A process that outputs nothing for an endless input is ended.
 func TestFFmpegEndlessInputIsStopped(t *testing.T) {
 	withFFmpeg(t)
-	input := io.MultiReader(strings.NewReader("\x1a\x45\xdf\xa3 and more"), forever{})
+	input := io.MultiReader(strings.NewReader("\x1a\x45\xdf\xa3 and more"), endlessReader{})
 	_, err := audio.Open(input, impatient(script(t, nil, "exec cat >/dev/null")))
 	if !errors.Is(err, audio.ErrFormat) || !strings.Contains(err.Error(), "gave nothing more") {
 		t.Error(err)

@@ -7,8 +7,8 @@ import (
 
 const toneAmplitude = 0.5
 
-// resampledTone is a steady tone of so many Hz as it comes out at 24 kHz: the
-// second of three equal parts of a tone that fades in and out.
+// resampledTone resamples a tone that fades in and out to 24 kHz, and returns the middle third of
+// the output, which is steady.
 func resampledTone(tb testing.TB, in int, hz float64) []float64 {
 	tb.Helper()
 	const seconds, fade = 0.15, 0.02

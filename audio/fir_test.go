@@ -133,11 +133,12 @@ func TestFIRAgainstDirectSum(t *testing.T) {
 		samples := firNoise(n)
 		got := collectFIR(t, openFIR(t, samples, in, out))
 		kernel := designKaiser(in, out)
+		peak := besselByDefinition(kernel.beta)
 		var power, deviation float64
 		for k := range got {
 			want := 0.0
 			for i, v := range samples {
-				want += float64(v) * kernelByDefinition(kernel, float64(k)*float64(in)/out-float64(i))
+				want += float64(v) * kernelByDefinition(kernel, peak, float64(k)*float64(in)/out-float64(i))
 			}
 			power += want * want
 			deviation += (float64(got[k]) - want) * (float64(got[k]) - want)
@@ -150,7 +151,8 @@ func TestFIRAgainstDirectSum(t *testing.T) {
 	}
 }
 
-func kernelByDefinition(k kaiserKernel, t float64) float64 {
+// kernelByDefinition is the kernel at t samples. peak is the window before it is scaled, at 0.
+func kernelByDefinition(k kaiserKernel, peak, t float64) float64 {
 	if math.Abs(t) >= k.half {
 		return 0
 	}
@@ -158,7 +160,7 @@ func kernelByDefinition(k kaiserKernel, t float64) float64 {
 	if t != 0 {
 		ideal = math.Sin(math.Pi*k.cutoff*t) / (math.Pi * t)
 	}
-	return ideal * besselByDefinition(k.beta*math.Sqrt(1-t*t/(k.half*k.half))) / besselByDefinition(k.beta)
+	return ideal * besselByDefinition(k.beta*math.Sqrt(1-t*t/(k.half*k.half))) / peak
 }
 
 // besselByDefinition is the mean of exp(x cos a) over all angles a.
@@ -360,13 +362,13 @@ func (s *endless) ReadSamples(p []float32) (int, error) {
 	return len(p), nil
 }
 
-// stuck is a Source that breaks the contract: neither samples nor a reason.
-type stuck struct{ endless }
+// stuckSource is a Source that breaks the contract: neither samples nor a reason.
+type stuckSource struct{ endless }
 
-func (*stuck) ReadSamples([]float32) (int, error) { return 0, nil }
+func (*stuckSource) ReadSamples([]float32) (int, error) { return 0, nil }
 
 func TestFIRSourceWithoutProgress(t *testing.T) {
-	f, err := newFIR(&stuck{endless{rate: 48000}}, 24000)
+	f, err := newFIR(&stuckSource{endless{rate: 48000}}, 24000)
 	if err != nil {
 		t.Fatal(err)
 	}

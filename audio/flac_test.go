@@ -102,7 +102,7 @@ func (w *bitWriter) write(v uint64, n int) {
 	}
 }
 
-// crc is a checksum of so many bits, bit by bit.
+// crc computes a checksum of width bits, bit by bit.
 func crc(p []byte, width int, polynomial uint64) (sum uint64) {
 	for _, b := range p {
 		for i := 7; i >= 0; i-- {
@@ -126,8 +126,8 @@ func flacHeader(format audio.Format, bits int, total uint64) []byte {
 	return append(w.b, make([]byte, 16)...)
 }
 
-// flacFrame is one channel of samples as they are, with the bits that stand for
-// rate and sample size, and what they stand for at the header's end.
+// flacFrame encodes one channel of verbatim samples. rateBits and sizeBits are the header's codes
+// of rate and sample size; rate is the value at the end of the header, if the code says so.
 func flacFrame(number uint64, rateBits uint64, rate []byte, sizeBits uint64, bits int, samples []int32) []byte {
 	w := &bitWriter{}
 	w.write(0x3FFE, 14)

@@ -292,8 +292,8 @@ func (s *jsonAudio) notText() {
 	}
 }
 
-// shapeHere returns the shape whose field the scanner is at, or nil.
-func (s *jsonAudio) shapeHere() *JSONOptions {
+// currentShape returns the shape whose field the scanner is at, or nil.
+func (s *jsonAudio) currentShape() *JSONOptions {
 	for i := range s.shapes {
 		if shape := &s.shapes[i]; s.json.matches(s.paths[i]) && (s.found == nil || s.found == shape) &&
 			shape.hasAudio(s.event.kind) {
@@ -311,7 +311,7 @@ func (o *JSONOptions) hasAudio(kind string) bool {
 // piece decodes a piece of a text. Of texts without audio it examines only the first bytes.
 func (s *jsonAudio) piece(token jsonToken) error {
 	if token.isFirst {
-		if s.json.target = s.shapeHere(); s.json.target != nil {
+		if s.json.target = s.currentShape(); s.json.target != nil {
 			s.beginText(s.json.target, token)
 		}
 	}

@@ -129,7 +129,7 @@ func (s *jsonScanner) next() (jsonToken, error) {
 		return jsonToken{}, err
 	}
 	if len(s.levels) == 0 {
-		return s.outside(c)
+		return s.readOutside(c)
 	}
 	_, _ = s.r.Discard(1) // cannot fail: this byte was peeked
 	switch s.want {
@@ -171,8 +171,8 @@ func (s *jsonScanner) skipSpace() (byte, error) {
 	}
 }
 
-// outside reads the bytes between objects.
-func (s *jsonScanner) outside(c byte) (jsonToken, error) {
+// readOutside reads the bytes between objects.
+func (s *jsonScanner) readOutside(c byte) (jsonToken, error) {
 	switch c {
 	case '{':
 		s.levels, s.want = append(s.levels, jsonLevel{}), wantKey
@@ -190,11 +190,11 @@ func (s *jsonScanner) outside(c byte) (jsonToken, error) {
 			return jsonToken{}, s.discard(len(field))
 		}
 	}
-	return jsonToken{}, s.otherLine()
+	return jsonToken{}, s.skipLine()
 }
 
-// otherLine skips a line of server-sent events without data.
-func (s *jsonScanner) otherLine() error {
+// skipLine skips a line of server-sent events without data.
+func (s *jsonScanner) skipLine() error {
 	line, err := s.r.ReadSlice('\n')
 	name, value, _ := bytes.Cut(bytes.TrimSpace(line), []byte(":"))
 	switch string(name) {
@@ -380,7 +380,7 @@ var (
 	errNoHex    = errors.New("the audio is not in hexadecimal digits")
 )
 
-// Values of textDigits that are not digits.
+// Values of base64Digits and hexDigits that are not digits.
 const (
 	digitSpace = 64 + iota
 	digitPadding

@@ -15,7 +15,7 @@ func Amplitude(decibels float64) float64 { return math.Pow(10, decibels/20) }
 // -Inf for silence.
 func Decibels(amplitude float64) float64 { return 20 * math.Log10(amplitude) }
 
-// Gain amplifies src by so many decibels, or attenuates it if they are negative. It
+// Gain amplifies src by a number of decibels, or attenuates it if that is negative. It
 // does not limit: samples beyond full scale saturate at the encoder, which counts them.
 // At 0 dB it returns src.
 func Gain(src Source, decibels float64) Source {

@@ -12,18 +12,18 @@ import (
 	"echocast/audio/audiotest"
 )
 
-// given is a Source of pcm that hands out at most step samples at a time, then
+// fixedSource is a Source of pcm that hands out at most step samples at a time, then
 // err.
-type given struct {
+type fixedSource struct {
 	format audio.Format
 	step   int
 	pcm    []float32
 	err    error
 }
 
-func (g *given) Format() audio.Format { return g.format }
+func (g *fixedSource) Format() audio.Format { return g.format }
 
-func (g *given) ReadSamples(p []float32) (int, error) {
+func (g *fixedSource) ReadSamples(p []float32) (int, error) {
 	if len(g.pcm) == 0 {
 		return 0, g.err
 	}
@@ -43,17 +43,17 @@ func through(t *testing.T, format audio.Format, pcm, want []float32, stage func(
 	}
 	for _, step := range steps {
 		audiotest.TestSource(t, func() (audio.Source, error) {
-			return stage(&given{format: format, step: step, pcm: pcm, err: io.EOF}), nil
+			return stage(&fixedSource{format: format, step: step, pcm: pcm, err: io.EOF}), nil
 		}, want)
 	}
 	cause := errors.New("cause")
-	audiotest.TestBroken(t, stage(&given{format: format, step: 100, pcm: pcm, err: cause}), want, cause)
+	audiotest.TestBroken(t, stage(&fixedSource{format: format, step: 100, pcm: pcm, err: cause}), want, cause)
 }
 
 // noAllocations checks that reading a stage allocates nothing once it runs.
 func noAllocations(t *testing.T, format audio.Format, stage func(audio.Source) audio.Source) {
 	t.Helper()
-	src := stage(&given{format: format, step: 1200, pcm: speechLike(400000, format), err: io.EOF})
+	src := stage(&fixedSource{format: format, step: 1200, pcm: speechLike(400000, format), err: io.EOF})
 	buf := make([]float32, 2400)
 	for range 50 {
 		if _, err := src.ReadSamples(buf); err != nil {
@@ -83,11 +83,11 @@ func TestGain(t *testing.T) {
 	stage := func(src audio.Source) audio.Source { return audio.Gain(src, -6) }
 	through(t, stereo24, pcm, half, stage)
 	noAllocations(t, mono24, stage)
-	src := &given{format: mono24}
+	src := &fixedSource{format: mono24}
 	if audio.Gain(src, 0) != audio.Source(src) {
-		t.Error("a gain of 0 dB is a stage of its own")
+		t.Error("a gain of 0 dB adds a stage")
 	}
-	loud, err := audiotest.Collect(audio.Gain(&given{format: mono24, step: 1, pcm: []float32{0.5}, err: io.EOF}, 20))
+	loud, err := audiotest.Collect(audio.Gain(&fixedSource{format: mono24, step: 1, pcm: []float32{0.5}, err: io.EOF}, 20))
 	if err != nil || loud[0] != 5 {
 		t.Errorf("%v, %v: beyond full scale is not for this stage to limit", loud, err)
 	}
@@ -110,11 +110,11 @@ func TestChannel(t *testing.T) {
 		})
 	}
 	for _, channel := range []int{-1, 3} {
-		if _, err := audio.Channel(&given{format: format}, channel); !errors.Is(err, audio.ErrFormat) {
+		if _, err := audio.Channel(&fixedSource{format: format}, channel); !errors.Is(err, audio.ErrFormat) {
 			t.Errorf("channel %d: %v", channel, err)
 		}
 	}
-	src := audio.Source(&given{format: mono24})
+	src := audio.Source(&fixedSource{format: mono24})
 	if one, err := audio.Channel(src, 0); err != nil || one != src {
 		t.Error("the channel of a mono source is not the source")
 	}
@@ -123,7 +123,8 @@ func TestChannel(t *testing.T) {
 func TestAtRate(t *testing.T) {
 	pcm := speechLike(100, stereo24)
 	through(t, stereo24, pcm, pcm, func(src audio.Source) audio.Source { return audio.AtRate(src, 16000) })
-	if got := audio.AtRate(&given{format: stereo24}, 16000).Format(); got != (audio.Format{Rate: 16000, Channels: 2}) {
+	want := audio.Format{Rate: 16000, Channels: 2}
+	if got := audio.AtRate(&fixedSource{format: stereo24}, 16000).Format(); got != want {
 		t.Errorf("format %v", got)
 	}
 }
@@ -182,7 +183,7 @@ func TestTrimSilence(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			stage := func(src audio.Source) audio.Source { return audio.TrimSilence(src, -50, 10*time.Millisecond) }
 			through(t, mono24, c.pcm, c.want, stage)
-			src := audio.TrimSilence(&given{format: mono24, step: 777, pcm: c.pcm, err: io.EOF}, -50, 10*time.Millisecond)
+			src := audio.TrimSilence(&fixedSource{format: mono24, step: 777, pcm: c.pcm, err: io.EOF}, -50, 10*time.Millisecond)
 			if _, err := audiotest.Collect(src); err != nil || src.Leading() != c.leading || src.Trailing() != c.trailing {
 				t.Errorf("%v, %d left out in front and %d behind, want %d and %d", err, src.Leading(), src.Trailing(),
 					c.leading, c.trailing)
@@ -197,7 +198,7 @@ func TestTrimSilenceIsBounded(t *testing.T) {
 	pcm := make([]float32, 1000+quiet)
 	pcm[999] = 1
 	for _, step := range []int{480, 100000} {
-		in := &given{format: mono24, step: step, pcm: pcm, err: io.EOF}
+		in := &fixedSource{format: mono24, step: step, pcm: pcm, err: io.EOF}
 		src := audio.TrimSilence(in, -50, 0)
 		got, most := 0, 0
 		buf := make([]float32, 2400)

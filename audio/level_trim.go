@@ -89,7 +89,7 @@ func (t *Trimmed) fill(room int) {
 		t.end(err)
 		return
 	}
-	first, last := t.sounds(have)
+	first, last := t.soundBounds(have)
 	if !t.isSounding {
 		t.begin(first)
 	}
@@ -101,9 +101,9 @@ func (t *Trimmed) fill(room int) {
 	}
 }
 
-// sounds returns the first and the last sample that is sound, from index from on; -1 if there
+// soundBounds returns the first and the last sample that is sound, from index from on; -1 if there
 // is none.
-func (t *Trimmed) sounds(from int) (first, last int) {
+func (t *Trimmed) soundBounds(from int) (first, last int) {
 	first, last = -1, -1
 	for i, v := range t.buf[from:] {
 		if v >= t.threshold || v <= -t.threshold {

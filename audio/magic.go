@@ -138,9 +138,9 @@ func identify(r *bufio.Reader, least int) *magic {
 // short to tell.
 func mayBeginKnown(head []byte) bool {
 	const frameHeader = 8 // of MPEG audio or AAC
-	return agreeAsFarAs(head, "\xff") && len(head) < frameHeader || slices.ContainsFunc(magics, func(m magic) bool {
+	return matchesPrefix(head, "\xff") && len(head) < frameHeader || slices.ContainsFunc(magics, func(m magic) bool {
 		length := max(len(m.head), len(m.form)*formLength/4)
-		return m.at == 0 && len(head) < length && agreeAsFarAs(head, m.head)
+		return m.at == 0 && len(head) < length && matchesPrefix(head, m.head)
 	})
 }
 

@@ -94,8 +94,8 @@ func TestMP3FormatChangeWarns(t *testing.T) {
 	first, second := readMP3File(t, taggedMP3), readMP3File(t, stereoMP3)
 	_, d := decodeMP3(t, join(first, random(1, 400), second, first))
 	want := []string{
-		"after 0.600 s 44100 Hz stereo follows 24000 Hz mono; it is given as 24000 Hz mono",
-		"after 0.900 s 24000 Hz mono follows 44100 Hz stereo; it is given as 24000 Hz mono",
+		"after 0.600 s 44100 Hz stereo follows 24000 Hz mono; it is converted to 24000 Hz mono",
+		"after 0.900 s 24000 Hz mono follows 44100 Hz stereo; it is converted to 24000 Hz mono",
 		"left out 400 bytes that are no MPEG audio",
 	}
 	if !slices.Equal(d.Warnings(), want) {

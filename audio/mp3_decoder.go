@@ -107,7 +107,7 @@ func (d *mp3Decoder) ReadSamples(p []float32) (int, error) {
 func (d *mp3Decoder) change(next *formatChangeError) error {
 	if from, to := d.section.Format(), next.to.format(); from != to {
 		at := d.info.Format.Duration(d.delivered).Seconds()
-		d.section.length.warnings.add("after %.3f s %v follows %v; it is given as %v", at, to, from, d.info.Format)
+		d.section.length.warnings.add("after %.3f s %v follows %v; it is converted to %v", at, to, from, d.info.Format)
 	}
 	d.frames.stream, d.frames.main.held = next.to, 0
 	return d.begin(d.section)

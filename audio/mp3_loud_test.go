@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// louder raises the level of an MPEG-1 stereo file without checksums by so many
-// steps, each a factor of the fourth root of 2: the field global_gain of each
+// louder raises the level of an MPEG-1 stereo file without checksums by a number
+// of steps, each a factor of the fourth root of 2: the field global_gain of each
 // granule and channel (ISO/IEC 11172-3, 2.4.1.7).
 func louder(mp3 []byte, steps uint32) []byte {
 	const frame, side, sideLength, firstGain, blockLength = 522, 4, 32, 20 + 21, 59

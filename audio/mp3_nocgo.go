@@ -153,7 +153,7 @@ func (d *frameDecoder) synthesize(f layer3Frame, p []float32) error {
 type synthesis struct {
 	normal, quiet goDecoder
 	clipped       bool          // the latest frame was decoded by quiet
-	recent        []packedFrame // the latest frames, with bytes of their own
+	recent        []packedFrame // copies of the latest frames
 	held          int           // bytes of main data that the next frame may refer to
 	rested        int           // frames without sound since the last with it
 }

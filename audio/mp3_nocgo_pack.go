@@ -150,7 +150,7 @@ const (
 	quietScale      = 1 << (quietSteps / 4)
 )
 
-// lowerGains lowers the level of a frame by so many steps of each field
+// lowerGains lowers the level of a frame by a number of steps of each field
 // global_gain, which follows part2_3_length and the 9 bits of big_values.
 func lowerGains(h mpegHeader, side []byte, steps int) {
 	const bits = 8

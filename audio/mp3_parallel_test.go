@@ -42,9 +42,8 @@ func decodeWith(t testing.TB, data []byte, workers int) decodedBy {
 	return result
 }
 
-// sameAsSerial fails t unless decoding ahead gives what decoding one frame
-// after the other gives, up to a rounding error and
-// to so many samples beyond it.
+// sameAsSerial fails t unless decoding ahead gives the same samples as decoding one frame after
+// the other: except for a rounding error, which at most allowed samples may exceed.
 func sameAsSerial(t *testing.T, what string, data []byte, rounding float64, allowed int) decodedBy {
 	t.Helper()
 	serial := decodeWith(t, data, 1)
@@ -233,6 +232,7 @@ func (c *counted) Read(p []byte) (int, error) {
 // Only a few segments are read ahead of what is asked for.
 func TestParallelMP3IsBounded(t *testing.T) {
 	const workers = 2
+	before := runtime.NumGoroutine()
 	long := longMP3(t, stereoMP3, 300)
 	r := &counted{Reader: bytes.NewReader(long)}
 	d, err := audio.OpenMP3Ahead(bufio.NewReaderSize(r, 64<<10), workers)
@@ -246,6 +246,7 @@ func TestParallelMP3IsBounded(t *testing.T) {
 		}
 	}
 	d.Close()
+	noGoroutines(t, before) // the next test counts them
 	const segment = 128 * 523
 	if limit := 64*523 + (workers+3)*segment + 64<<10; r.n > limit || limit > len(long)/2 {
 		t.Errorf("read %d of %d bytes, want at most %d", r.n, len(long), limit)

@@ -273,7 +273,7 @@ func TestSniffMP3RefusesOthers(t *testing.T) {
 	}
 }
 
-// strictReader fails the test where more is read than it was given.
+// strictReader fails the test if more is read than it has.
 type strictReader struct {
 	t    *testing.T
 	data []byte
@@ -339,7 +339,7 @@ func TestMPEGFramesLongJunk(t *testing.T) {
 	}
 }
 
-// Where the headers of free format are not at equal distances it is none.
+// If headers without a bit rate are not at equal distances, the stream is not in free format.
 func TestMPEGFreeFormatLength(t *testing.T) {
 	mp3 := testMP3(t, "speech_24000hz_mono_free100.mp3")
 	for name, test := range map[string]struct {

@@ -166,7 +166,7 @@ func (s *oggPages) next() error {
 	case err != nil:
 		return err
 	case s.page.is(oggBegins):
-		return s.another()
+		return s.beginStream()
 	case s.page.serial != serial:
 		return fmt.Errorf("%w: the Ogg stream holds several streams at once", ErrFormat)
 	case s.page.number != number+1:
@@ -177,10 +177,10 @@ func (s *oggPages) next() error {
 	return s.split()
 }
 
-// another handles the first page of another stream. If the stream is parallel to the current
+// beginStream handles the first page of another stream. If the stream is parallel to the current
 // one, its first page is among the first pages (RFC 3533, section 4). Otherwise it follows the
 // current one.
-func (s *oggPages) another() error {
+func (s *oggPages) beginStream() error {
 	if !s.isInside {
 		return fmt.Errorf("%w: the Ogg stream holds several streams at once: %s and %s", ErrFormat, s.name,
 			oggName(s.page.body))

@@ -240,8 +240,8 @@ func packetsOf(pages []oggTestPage) (packets [][]byte, end int64) {
 	return packets, end
 }
 
-// repage writes the packets of sound again, with so many segments a page: a packet then shares
-// pages, or spans them. Positions are told at the end alone.
+// repage writes the packets of sound again, with the given number of segments a page, so that
+// packets share pages or span them. Only the last page states a position.
 func repage(file []byte, headers, segments int) []byte {
 	packets, end := packetsOf(parsePages(file))
 	pages := []oggTestPage{onePage(begins, 0, 0, packets[0]), onePage(0, 0, 1, packets[1:headers]...)}
@@ -304,7 +304,7 @@ func TestOggChained(t *testing.T) {
 		got, in, err := decode(t, bytes.NewReader(append(slices.Clone(mono), second...)), nil)
 		if err != nil || len(got) != len(first)+frames || !slices.Equal(got[:len(first)], first) ||
 			len(in.Warnings()) != 1 || !strings.Contains(in.Warnings()[0],
-			"follows 24000 Hz mono; it is given as 24000 Hz mono") {
+			"follows 24000 Hz mono; it is converted to 24000 Hz mono") {
 			t.Errorf("%s behind: %d samples, %v, %q; want %d", name, len(got), err, in.Warnings(), len(first)+frames)
 		}
 	}
@@ -715,8 +715,8 @@ func TestOggBroken(t *testing.T) {
 	}
 }
 
-// live opens what has come of an input that is still being written and reads
-// frames from it: nothing may wait for bytes behind those.
+// live opens an input that is still being written, of which come has arrived, and reads
+// frames from it. No step may wait for bytes behind those.
 func live(t *testing.T, come []byte, opts *audio.Options, frames int) []float32 {
 	t.Helper()
 	reader, writer := io.Pipe()

@@ -313,6 +313,10 @@ func openUnknown(r *bufio.Reader, opts Options) (decoder, error) {
 	return nil, errNoContainer
 }
 
+// ErrUnknownFormat reports an input that begins like no known format, such as raw samples. It
+// wraps ErrFormat.
+var ErrUnknownFormat error = errNoContainer
+
 var errNoContainer = &foreignError{text: ErrFormat.Error() + ": no known audio format; raw samples need " +
 	"their encoding, rate and channels"}
 
@@ -356,12 +360,16 @@ type recorder struct {
 	isLost      bool      // more than maxKept was read, so not all is kept
 	until       time.Time // if set, a read that would wait longer ends the input
 	hasGivenUp  bool      // a read would have waited longer
+	err         error     // of the last read. A decoder may miss it when it looks ahead.
 }
 
 // maxKept is how many bytes of an input may be read before its decoder is chosen.
 const maxKept = 1 << 20
 
 func (s *recorder) Read(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
 	if !s.until.IsZero() && !isReady(s.r, s.until) {
 		s.hasGivenUp = true
 		return 0, io.EOF
@@ -378,6 +386,7 @@ func (s *recorder) Read(p []byte) (int, error) {
 	if err != io.EOF && errors.Is(err, io.EOF) {
 		err = unexpectedEnd{err}
 	}
+	s.err = err
 	return n, err
 }
 

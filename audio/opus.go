@@ -81,7 +81,7 @@ func (c *opusCodec) duration(packets []oggPacket) int64 {
 	return sum
 }
 
-var errOpusPacket = errors.New("a packet's length makes no sense")
+var errOpusPacket = errors.New("a packet has an invalid length")
 
 // opusDuration returns how long a packet plays, on the clock. Its first byte has 5 bits of mode,
 // bandwidth and frame size, a stereo bit, and 2 bits for the number of frames: one, two, two, or

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"echocast/internal/text"
 )
 
 // pcmBuffer is how many bytes are requested at a time. A pipe returns fewer.
@@ -46,15 +48,9 @@ func (s *pcm) Warnings() []string {
 	return slices.Concat(s.warnings, s.notNumbersWarning())
 }
 
+// leftOutWarning reports n bytes at the end that are not a whole frame.
 func leftOutWarning(n, frame int) string {
-	return fmt.Sprintf("the last %s no whole %d-byte frame and left out", countIsAre(n, "byte"), frame)
-}
-
-func countIsAre(n int, what string) string {
-	if n == 1 {
-		return "1 " + what + " is"
-	}
-	return fmt.Sprintf("%d %ss are", n, what)
+	return fmt.Sprintf("ignored the last %s: not a whole %d-byte frame", text.Count(n, "byte"), frame)
 }
 
 func (s *pcm) frameBytes() int { return s.codec.bytes * s.format.Channels }
@@ -109,7 +105,7 @@ func (s *pcm) notNumbersWarning() []string {
 	if s.notNumbers == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s not a number and replaced by silence", countIsAre(int(s.notNumbers), "sample"))}
+	return []string{fmt.Sprintf("replaced %s by silence: not a number", text.Count(int(s.notNumbers), "sample"))}
 }
 
 // fill reads until the buffer holds at least one frame, and at most room bytes.
@@ -132,31 +128,31 @@ func (s *pcm) fill(room, frame int) error {
 	return nil
 }
 
-// contained is plain samples in a container that states their length.
-type contained struct {
+// containerPCM is plain samples in a container that states their length.
+type containerPCM struct {
 	*pcm
 	container string
-	data      *limited
+	data      *limitedReader
 	declared  int64            // frames, or -1
 	behind    func() remainder // checks for data after the samples; nil: done
 }
 
-// newContained returns a decoder of size bytes of samples, or of all bytes if size is negative.
-func newContained(r io.Reader, container string, format Format, codec codec, size int64) *contained {
-	data := &limited{r: r, left: max(size, 0), isOpen: size < 0}
-	c := &contained{pcm: newPCM(data, format, codec), container: container, data: data, declared: -1}
+// newContainerPCM returns a decoder of size bytes of samples, or of all bytes if size is negative.
+func newContainerPCM(r io.Reader, container string, format Format, codec codec, size int64) *containerPCM {
+	data := &limitedReader{r: r, left: max(size, 0), isOpen: size < 0}
+	c := &containerPCM{pcm: newPCM(data, format, codec), container: container, data: data, declared: -1}
 	if !data.isOpen {
 		c.declared = size / int64(c.frameBytes())
 	}
 	return c
 }
 
-func (c *contained) Info() Info {
+func (c *containerPCM) Info() Info {
 	return Info{Container: c.container, Codec: c.codec.name, Format: c.format, Declared: c.declared}
 }
 
 // ReadSamples checks for data after the declared end.
-func (c *contained) ReadSamples(p []float32) (int, error) {
+func (c *containerPCM) ReadSamples(p []float32) (int, error) {
 	n, err := c.pcm.ReadSamples(p)
 	if !errors.Is(err, io.EOF) || c.data.isOpen || c.data.isShort || c.behind == nil {
 		return n, err
@@ -169,7 +165,7 @@ func (c *contained) ReadSamples(p []float32) (int, error) {
 }
 
 // Warnings also reports a header that states more samples than there are.
-func (c *contained) Warnings() []string {
+func (c *containerPCM) Warnings() []string {
 	warnings := c.pcm.Warnings()
 	if c.data.isShort {
 		warnings = append(warnings, endsEarly(c.format, c.declared, c.frames))
@@ -182,16 +178,16 @@ func endsEarly(format Format, declared, frames int64) string {
 		format.Duration(declared).Seconds(), format.Duration(frames).Seconds())
 }
 
-// limited reads n bytes of r and then ends, like io.LimitedReader. It also records whether r
+// limitedReader reads n bytes of r and then ends, like io.LimitedReader. It also records whether r
 // ended first.
-type limited struct {
+type limitedReader struct {
 	r       io.Reader
 	left    int64 // bytes still to come
 	isOpen  bool  // read to the end of r
 	isShort bool  // r ended before n bytes
 }
 
-func (l *limited) Read(p []byte) (int, error) {
+func (l *limitedReader) Read(p []byte) (int, error) {
 	if l.isOpen {
 		return l.r.Read(p)
 	}

@@ -269,7 +269,7 @@ func (p *Prepared) expectRate(o *PrepareOptions) error {
 	case !o.TrustExpected:
 		return &RateError{info.Container, info.Format.Rate, o.ExpectRate, o.ExpectedBy}
 	}
-	p.notes = append(p.notes, fmt.Sprintf("taken for %d Hz as %s says, though its header says %d Hz", o.ExpectRate,
+	p.notes = append(p.notes, fmt.Sprintf("read as %d Hz because of %s, although its header says %d Hz", o.ExpectRate,
 		o.ExpectedBy, info.Format.Rate))
 	p.format.Rate = o.ExpectRate
 	return nil
@@ -325,7 +325,7 @@ func (p *Prepared) countClipped(samples []float32) {
 func prepareLoudness(ctx context.Context, r io.Reader, o *PrepareOptions) (*Prepared, error) {
 	file, ok := r.(io.Seeker)
 	if !ok {
-		return nil, &OptionError{"Loudness", o.Loudness, "it is reached by reading the input twice, which only a file allows"}
+		return nil, &OptionError{"Loudness", o.Loudness, "it needs to read the input twice, which only a file allows"}
 	}
 	start, err := file.Seek(0, io.SeekCurrent)
 	if err != nil {
@@ -379,7 +379,7 @@ func measure(ctx context.Context, src Source) (loudness, peak float64, err error
 // as the peak allows, and a note about it.
 func gainTowards(target, loudness, peak float64) (gain float64, note string) {
 	if math.IsInf(loudness, -1) {
-		return 0, "too short or too soft to measure its loudness; its level is left as it is"
+		return 0, "too short or too soft to measure its loudness; its level is unchanged"
 	}
 	gain = target - loudness
 	note = fmt.Sprintf("its loudness is %.1f LUFS; %+.1f dB bring it to %.1f LUFS", loudness, gain, target)
@@ -424,7 +424,7 @@ func (p *Prepared) Warnings() []string {
 	all := slices.Concat(p.input.Warnings(), p.notes, p.faults.warnings(p.clipped == 0))
 	if t := p.trimmed; t != nil && t.Leading()+t.Trailing() > 0 {
 		format := t.Format()
-		all = append(all, fmt.Sprintf("left out %.3f s of silence in front and %.3f s behind",
+		all = append(all, fmt.Sprintf("removed %.3f s of silence at the start and %.3f s at the end",
 			format.Duration(t.Leading()).Seconds(), format.Duration(t.Trailing()).Seconds()))
 	}
 	if p.clipped > 0 {

@@ -42,7 +42,7 @@ func ExamplePrepare() {
 	// Output:
 	// 22050 Hz mono became 24000 Hz mono, 7.0 s
 	// its loudness is -20.2 LUFS; only +1.6 dB, to -18.6 LUFS instead of -16.0, because its peak is at -1 dBFS then
-	// left out 0.000 s of silence in front and 0.350 s behind
+	// removed 0.000 s of silence at the start and 0.350 s at the end
 }
 
 func TestPrepareOptionsAreRefusedByName(t *testing.T) {

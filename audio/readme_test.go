@@ -68,13 +68,13 @@ func claims(t *testing.T) map[string]map[string][]sample {
 				wavFile(mono16(384000), data(pcm))),
 			"RF64, BW64 and RIFX": slices.Concat(files("wav/rf64.wav", "wav/rifx_24.wav"),
 				made(append([]byte("BW64"), files("wav/rf64.wav")[0].data[4:]...))),
-			"sizes that lie (0, 0x7ffff000, 0xffffffff and more)": made(wavFile(mono16(24000), claim(0, pcm)),
+			"wrong sizes (0, 0x7ffff000, 0xffffffff and more)": made(wavFile(mono16(24000), claim(0, pcm)),
 				wavFile(mono16(24000), claim(0x7ffff000, pcm)), wavFile(mono16(24000), claim(0xffffffff, pcm))),
-			"frame lengths that lie": made(wavFile(fmtChunk(1, 1, 24000, 4, 16), data(pcm))),
+			"wrong frame lengths": made(wavFile(fmtChunk(1, 1, 24000, 4, 16), data(pcm))),
 			"a new header in mid-stream, also of another rate": slices.Concat(files("wav/two_pipes.wav"),
 				made(append(slices.Clone(wav), wavFile(mono16(8000), data(pcm))...))),
 			"a WAV inside a WAV": made(wavFile(mono16(24000), data(wav))),
-			"junk behind":        made(append(slices.Clone(wav), 0, 1, 2, 3, 4, 5)),
+			"junk at the end":    made(append(slices.Clone(wav), 0, 1, 2, 3, 4, 5)),
 		},
 		"MP3": {
 			"MPEG-1, 2 and 2.5": files("mp3/speech_44100hz_mono_cbr96_crc.mp3",
@@ -86,9 +86,9 @@ func claims(t *testing.T) map[string]map[string][]sample {
 			"ID3 and APE tags": made(slices.Concat(id3(make([]byte, 99)),
 				mp3, []byte("APETAGEX"), make([]byte, 24))),
 			"garbage between frames": made(slices.Concat(mp3, random(1, 500), mp3)),
-			"files one behind the other, also of another rate": joined("mp3/speech_24000hz_mono_cbr64.mp3",
+			"concatenated files, also of different rates": joined("mp3/speech_24000hz_mono_cbr64.mp3",
 				"mp3/speech_48000hz_mono_cbr96.mp3"),
-			"trimmed to the encoder's input where the LAME tag says how": files("mp3/speech_24000hz_mono_cbr64.mp3"),
+			"trimmed to the encoder's input if there is a LAME tag": files("mp3/speech_24000hz_mono_cbr64.mp3"),
 		},
 		"AIFF, AIFF-C, AU": {
 			"integers, floats, A-law and mu-law of either byte order": files("wav/s16.aiff", "wav/s8.aiff", "wav/s16le.aifc",
@@ -98,7 +98,7 @@ func claims(t *testing.T) map[string]map[string][]sample {
 			"exact to the sample": files("ogg/silk_mono_20ms.opus",
 				"ogg/vorbis_44100hz_stereo.ogg", "flac/48000hz_stereo_24bit.flac"),
 			"Opus straight to 24 kHz": files("ogg/opusenc_44100hz.opus"),
-			"streams one behind the other, also of another rate": slices.Concat(joined("ogg/celt_mono_20ms.opus",
+			"concatenated streams, also of different rates": slices.Concat(joined("ogg/celt_mono_20ms.opus",
 				"ogg/vorbis_22050hz_mono.ogg"), joined("flac/24000hz_mono_16bit.flac", "flac/44100hz_stereo_16bit.flac")),
 		},
 		"raw, with `--rate` and `--channels`": raw,
@@ -111,9 +111,10 @@ func claims(t *testing.T) map[string]map[string][]sample {
 		},
 		"M4A, MP4, MOV, WebM, AAC, CAF, WMA, AMR, WavPack, TTA, Wave64, AVI, MPEG-TS; GSM, G.722, G.726, MP3 " +
 			"and 64-bit samples in WAV": {
-			"by ffmpeg where it is installed": nil,
-			"`--no-ffmpeg` forbids it":        nil,
-			"else refused in one line that says what it is and how to convert it": made([]byte("\x00\x00\x00\x20ftypM4A mp42"),
+			"by ffmpeg if it is installed": nil,
+			"`--no-ffmpeg` forbids it":     nil,
+			"otherwise refused in one line that names the format and how to convert it": made(
+				[]byte("\x00\x00\x00\x20ftypM4A mp42"),
 				[]byte("\x00\x00\x00\x20ftypisomisom"), []byte("\x00\x00\x00\x14ftypqt  \x00\x00"),
 				[]byte("\x1a\x45\xdf\xa3\x9f\x42\x86\x81\x01\x42\xf7\x81"),
 				bytes.Repeat(append([]byte{0xff, 0xf1, 0x50, 0x80, 0x02, 0x1f, 0xfc}, make([]byte, 9)...), 3), cafFile(24000, pcm),
@@ -170,7 +171,7 @@ func TestTableOfInputs(t *testing.T) {
 	}
 }
 
-// show reads a sample to its end, or refuses it where the row says so.
+// show reads a sample to its end, or expects a refusal if the row says so.
 func show(t *testing.T, row, claim string, i int, s sample) {
 	t.Helper()
 	got, _, err := decode(t, bytes.NewReader(s.data), s.opts)

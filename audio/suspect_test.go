@@ -84,10 +84,10 @@ func TestPitch(t *testing.T) {
 	for _, rate := range []int{8000, 22050, 24000} {
 		for _, hertz := range []float64{50, 75, 118, 220, 330, 500} {
 			p := NewPitch(rate)
-			p.Add(voice(rate, hertz, 2))
+			p.Add(voice(rate, hertz, 1))
 			got, seconds := p.Median()
 			// At 4 kHz a period of 500 Hz is 8 samples.
-			if math.Abs(got-hertz) > 0.07*hertz || seconds < 1.8 {
+			if math.Abs(got-hertz) > 0.07*hertz || seconds < 0.85 {
 				t.Errorf("%d Hz: a voice of %v Hz has %.1f Hz over %.2f s", rate, hertz, got, seconds)
 			}
 		}

@@ -135,7 +135,7 @@ const (
 
 var (
 	errVorbisCut   = errors.New("it ends inside a codebook")
-	errVorbisBook  = errors.New("a codebook makes no sense")
+	errVorbisBook  = errors.New("a codebook is invalid")
 	errVorbisHuge  = errors.New("its codebooks are too large")
 	errVorbisEmpty = errors.New("a codebook has no entry")
 )
@@ -144,7 +144,7 @@ var (
 // decoder reads them. The decoder allocates as much memory as they claim, and never returns if
 // one of them is empty; recover cannot help against either.
 func checkVorbisSetup(packet []byte) error {
-	r := &lowBits{data: packet[7:]}
+	r := &lowBitReader{data: packet[7:]}
 	entries, values := 0, 0
 	for range r.read(8) + 1 {
 		n, v, err := vorbisCodebook(r)
@@ -162,7 +162,7 @@ func checkVorbisSetup(packet []byte) error {
 }
 
 // vorbisCodebook reads one codebook, and returns how many entries and values it has.
-func vorbisCodebook(r *lowBits) (entries, values int, err error) {
+func vorbisCodebook(r *lowBitReader) (entries, values int, err error) {
 	const sync = 0x564342
 	if r.read(24) != sync {
 		return 0, 0, errVorbisBook
@@ -195,7 +195,7 @@ func vorbisCodebook(r *lowBits) (entries, values int, err error) {
 }
 
 // vorbisLengths reads the code word lengths of a codebook's entries.
-func vorbisLengths(r *lowBits, entries int) error {
+func vorbisLengths(r *lowBitReader, entries int) error {
 	used := 0
 	if r.read(1) == 1 {
 		r.read(5)
@@ -224,7 +224,7 @@ func vorbisLengths(r *lowBits, entries int) error {
 }
 
 // vorbisValues reads the multiplicands of a codebook's vectors.
-func vorbisValues(r *lowBits, kind, entries, dimensions int) {
+func vorbisValues(r *lowBitReader, kind, entries, dimensions int) {
 	r.skip(32 + 32)
 	width := r.read(4) + 1
 	r.read(1)
@@ -235,15 +235,15 @@ func vorbisValues(r *lowBits, kind, entries, dimensions int) {
 	r.skip(count * width)
 }
 
-// lowBits reads bits from the lowest of each byte on.
-type lowBits struct {
+// lowBitReader reads bits from the lowest of each byte on.
+type lowBitReader struct {
 	data   []byte
 	at     int // in bits
 	isOver bool
 }
 
 // read reads n bits, at most 32. Beyond the end it reads zeros.
-func (r *lowBits) read(n int) int {
+func (r *lowBitReader) read(n int) int {
 	value := 0
 	for i := range n {
 		if r.at+i >= 8*len(r.data) {
@@ -257,7 +257,7 @@ func (r *lowBits) read(n int) int {
 	return value
 }
 
-func (r *lowBits) skip(n int) {
+func (r *lowBitReader) skip(n int) {
 	if r.at += n; r.at > 8*len(r.data) {
 		r.isOver = true
 	}

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// lowWriter writes bits from the lowest of each byte on.
-type lowWriter struct {
+// lowBitWriter writes bits from the lowest of each byte on.
+type lowBitWriter struct {
 	b  []byte
 	at int
 }
 
-func (w *lowWriter) write(v, n int) *lowWriter {
+func (w *lowBitWriter) write(v, n int) *lowBitWriter {
 	for i := range n {
 		if w.at%8 == 0 {
 			w.b = append(w.b, 0)
@@ -22,20 +22,20 @@ func (w *lowWriter) write(v, n int) *lowWriter {
 	return w
 }
 
-// vorbisBooks begins a setup packet with so many codebooks.
-func vorbisBooks(n int) *lowWriter {
-	w := &lowWriter{b: []byte("\x05vorbis"), at: 8 * 7}
+// vorbisBooks begins a setup packet with n codebooks.
+func vorbisBooks(n int) *lowBitWriter {
+	w := &lowBitWriter{b: []byte("\x05vorbis"), at: 8 * 7}
 	return w.write(n-1, 8)
 }
 
-func (w *lowWriter) book(dimensions, entries int) *lowWriter {
+func (w *lowBitWriter) book(dimensions, entries int) *lowBitWriter {
 	return w.write(0x564342, 24).write(dimensions, 16).write(entries, 24)
 }
 
 // The decoder allocates what a codebook claims, and never ends if one is empty: such setups
 // are refused first.
 func TestVorbisSetupIsChecked(t *testing.T) {
-	full := func(w *lowWriter, entries int) *lowWriter {
+	full := func(w *lowBitWriter, entries int) *lowBitWriter {
 		w.write(0, 2) // in order of nothing, not sparse
 		for range entries {
 			w.write(2, 5)
@@ -48,7 +48,7 @@ func TestVorbisSetupIsChecked(t *testing.T) {
 		full(large.book(1, 1<<16), 1<<16).write(0, 4)
 	}
 	for name, c := range map[string]struct {
-		setup *lowWriter
+		setup *lowBitWriter
 		want  error
 	}{
 		"good":                  {good, nil},

@@ -26,11 +26,11 @@ func isWAV(b []byte) bool { return len(b) >= formLength && mayBeginWAV(b) }
 // mayBeginWAV reports whether b may be the beginning of a WAV file; b may be short.
 func mayBeginWAV(b []byte) bool {
 	return slices.ContainsFunc(magics, func(m magic) bool {
-		return m.reads == "wav" && agreeAsFarAs(b, m.head) && agreeAsFarAs(b[min(8, len(b)):], m.form)
+		return m.reads == "wav" && matchesPrefix(b, m.head) && matchesPrefix(b[min(8, len(b)):], m.form)
 	})
 }
 
-func agreeAsFarAs(b []byte, s string) bool {
+func matchesPrefix(b []byte, s string) bool {
 	n := min(len(b), len(s))
 	return string(b[:n]) == s[:n]
 }
@@ -169,7 +169,7 @@ func (h *wavHeader) correctSize(left int64) {
 		h.size = h.claimedSize
 	default:
 		h.size = h.claimedSize + over>>32<<32
-		h.warnings.add("the header claims %d bytes of samples, which is what 32 bits hold of %d; all of them are used",
+		h.warnings.add("the header claims %d bytes of samples, since 32 bits cannot hold %d; all of them are used",
 			h.claimedSize, h.size)
 	}
 }
@@ -220,17 +220,17 @@ func (h *wavHeader) kind() string { return fmt.Sprintf("%v %s", h.format, h.code
 // errTrailer reports bytes that end the stream before the end of the input.
 var errTrailer = errors.New("what follows the samples is no WAV chunk and left out")
 
-// following says what follows a run of samples: more samples, or another file.
-type following int
+// nextRun is what follows a run of samples: more samples of the file, or another file.
+type nextRun int
 
 const (
-	sameFile following = iota
+	sameFile nextRun = iota
 	nextFile
 )
 
 // passTrailer skips the chunks after a run of samples, up to more samples or another file. The
 // error is io.EOF if the input ends, and errTrailer if the next bytes are not a chunk.
-func (h *wavHeader) passTrailer(r *bufio.Reader) (following, error) {
+func (h *wavHeader) passTrailer(r *bufio.Reader) (nextRun, error) {
 	if h.size >= 0 {
 		if err := skipPad(r, h.size); err != nil {
 			return 0, err

@@ -37,7 +37,7 @@ func (d *wavRun) Read(p []byte) (int, error) {
 	n := min(len(p), d.r.Buffered())
 	if d.size >= 0 {
 		n = int(min(int64(n), d.size-d.read))
-	} else if n = min(n, d.toNextFile(n)); n == 0 {
+	} else if n = min(n, d.bytesToNextFile(n)); n == 0 {
 		return 0, io.EOF
 	}
 	n, err := d.r.Read(p[:n])
@@ -45,9 +45,9 @@ func (d *wavRun) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// toNextFile examines n bytes that have arrived, and returns how many of them precede another
+// bytesToNextFile examines n bytes that have arrived, and returns how many of them precede another
 // file. It waits for more bytes only if the first ones may be the start of a file.
-func (d *wavRun) toNextFile(n int) int {
+func (d *wavRun) bytesToNextFile(n int) int {
 	b, _ := d.r.Peek(n) // cannot fail: these bytes are buffered
 	at := d.findFile(b)
 	if at > 0 {

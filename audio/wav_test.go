@@ -89,7 +89,7 @@ func TestWAVHeaders(t *testing.T) {
 		"header of another kind": {slices.Concat(file,
 			magic("RF64", wavFile(ds64(602), mono16(24000), claim(0xffffffff, s16)))), twice, ""},
 		"three bytes, then a header": {slices.Concat(mono(claim(3, s16[:3]), other("LIST", 2)), file),
-			slices.Concat(want[:1], want), "the last 1 byte is no whole 2-byte frame and left out"},
+			slices.Concat(want[:1], want), "ignored the last 1 byte: not a whole 2-byte frame"},
 		"pad byte of a pipe": {slices.Concat(mono24(claim(0xffffffff, packed(s16, 3))),
 			mono24(data(packed(s16, 3)))), twice, ""},
 		"shorter than claimed": {mono(claim(1602, s16)), want,

@@ -194,7 +194,7 @@ func (c *Call) dailyAddress(ctx context.Context) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case info.Over():
+	case info.HasEnded():
 		return "", &rest.EndedError{ID: id, Reason: info.Shutdown}
 	case info.URL == "":
 		return "", fmt.Errorf("conversation %s %w", id, ErrNoDailyRoom)

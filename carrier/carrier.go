@@ -1,6 +1,6 @@
-// Package carrier gives a face to a voice bot that was made for the telephone: it calls the
-// bot's WebSocket as a telephone carrier does, lets it hear the user of a room, and lets a
-// replica say what it answers.
+// Package carrier connects a telephone voice bot to a replica: it calls the bot's WebSocket as
+// a telephone carrier does, lets the bot hear the user of a room, and lets the replica say what
+// the bot answers.
 //
 //	options := carrier.Options{Speaker: session, Hear: hear}
 //	err := carrier.Run(ctx, "wss://bot.example/media", twilio.New(nil), options)
@@ -29,6 +29,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"echocast/internal/sleep"
 	"echocast/playout"
 )
 
@@ -38,6 +39,7 @@ const FrameTime = 20 * time.Millisecond
 const (
 	maxMessage   = 1 << 20          // bytes; 98 s of mu-law in base64
 	writeTimeout = 10 * time.Second // after which a bot that reads nothing is lost
+	readTimeout  = 5 * time.Second  // for Read to fail too after a failed Write
 	dialTimeout  = 30 * time.Second
 )
 
@@ -104,8 +106,11 @@ type Conn interface {
 	Close(code websocket.StatusCode, reason string) error
 }
 
-// errStuck says that the bot reads no messages.
-var errStuck = fmt.Errorf("the bot has read nothing for %v", writeTimeout)
+// ErrBroken says that the connection ended without a word of the bot, or that the bot reads no
+// messages.
+var ErrBroken = errors.New("the connection to the bot broke")
+
+var errStuck = fmt.Errorf("%w: it has read nothing for %v", ErrBroken, writeTimeout)
 
 // errStopped says that the carrier has ended the call.
 var errStopped = errors.New("the call has ended")
@@ -113,11 +118,19 @@ var errStopped = errors.New("the call has ended")
 // errHungUp says that the bot has ended the call.
 var errHungUp = errors.New("the bot has hung up")
 
-// DialError says that the bot could not be reached.
-type DialError struct{ Err error }
+// DialError says that the bot could not be reached, or refused the connection.
+type DialError struct {
+	Status int // of its HTTP answer; 0: there was no answer
+	Err    error
+}
 
 // Error says why.
-func (e *DialError) Error() string { return "the bot cannot be reached: " + e.Err.Error() }
+func (e *DialError) Error() string {
+	if e.Status != 0 {
+		return "the bot refused the connection: " + e.Err.Error()
+	}
+	return "the bot cannot be reached: " + e.Err.Error()
+}
 
 // Unwrap returns the cause.
 func (e *DialError) Unwrap() error { return e.Err }
@@ -146,8 +159,11 @@ func Dial(ctx context.Context, address string, header http.Header) (Conn, error)
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = inner.Err // without the address, which may hold a secret
 	}
+	if err != nil && response != nil && response.StatusCode != http.StatusSwitchingProtocols {
+		return nil, &DialError{response.StatusCode, errors.New(response.Status)}
+	}
 	if err != nil {
-		return nil, &DialError{err}
+		return nil, &DialError{Err: err}
 	}
 	conn.SetReadLimit(maxMessage)
 	return conn, nil
@@ -240,7 +256,7 @@ func (c *call) broken(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return fmt.Errorf("the connection to the bot broke: %w", err)
+	return fmt.Errorf("%w: %w", ErrBroken, err)
 }
 
 // read reads and obeys the bot's messages.
@@ -273,7 +289,7 @@ func (c *call) obey(ctx context.Context, order Order) error {
 		}
 		return c.send(ctx, c.protocol.Cleared)
 	case order.HasMark:
-		c.player.Mark(order.Mark)
+		return c.player.Mark(order.Mark)
 	case len(order.Audio) > 0:
 		_, err := c.player.Add(order.Audio)
 		return err
@@ -320,6 +336,15 @@ func silence(ctx context.Context, to *frames) error {
 	}
 }
 
+// awaitReader waits, after a failed Write, until the reader has ended ctx. Only the reader learns
+// that the bot hung up: the library closes the connection before Read returns that.
+func awaitReader(ctx context.Context, failed error) {
+	if errors.Is(failed, errStuck) {
+		return // which the reader cannot know
+	}
+	_ = sleep.For(ctx, readTimeout)
+}
+
 // frames is an io.Writer of samples that sends each complete frame.
 type frames struct {
 	call  *call
@@ -337,6 +362,7 @@ func (f *frames) Write(p []byte) (int, error) {
 			continue
 		}
 		if err := f.call.send(f.ctx, func() []Message { return []Message{f.call.protocol.Voice(f.frame)} }); err != nil {
+			awaitReader(f.ctx, err)
 			return 0, err
 		}
 		f.frame = f.frame[:0]

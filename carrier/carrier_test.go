@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -18,7 +19,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"go.uber.org/goleak"
 
 	"echocast/carrier"
 	"echocast/carrier/twilio"
@@ -31,9 +31,10 @@ import (
 	"echocast/room/roomtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
-// line is a connection to a bot in memory, as the carrier sees it.
+// line is a connection to a bot in memory, as the carrier sees it. When the bot hangs up, Write
+// fails a little before Read tells the goodbye, as with the library.
 type line struct {
 	fromBot chan carrier.Message
 	toBot   chan carrier.Message
@@ -55,6 +56,7 @@ func (l *line) Read(context.Context) (websocket.MessageType, []byte, error) {
 		}
 		return websocket.MessageText, m.Data, nil
 	case <-l.closed:
+		time.Sleep(time.Millisecond)
 		return 0, nil, websocket.CloseError{Code: websocket.StatusNormalClosure}
 	}
 }
@@ -62,7 +64,7 @@ func (l *line) Read(context.Context) (websocket.MessageType, []byte, error) {
 func (l *line) Write(_ context.Context, kind websocket.MessageType, data []byte) error {
 	select {
 	case <-l.closed:
-		return websocket.CloseError{Code: websocket.StatusNormalClosure}
+		return net.ErrClosed
 	default:
 	}
 	l.toBot <- carrier.Message{IsBinary: kind == websocket.MessageBinary, Data: data}
@@ -371,6 +373,24 @@ func TestBotHangsUp(t *testing.T) {
 		}
 		if len(b.interrupts) != 1 {
 			t.Errorf("%d interrupts", len(b.interrupts))
+		}
+	})
+}
+
+// A bot that hangs up while it is sent the user's voice ends the call normally.
+func TestBotHangsUpWhileItIsSentTheVoice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine()
+		err := carrier.Talk(t.Context(), l, twilio.New(nil), carrier.Options{
+			Speaker: &echo.Session{},
+			Hear: func(_ context.Context, rate int, to io.Writer) error {
+				l.close()
+				_, err := to.Write(make([]byte, 2*rate))
+				return err
+			},
+		})
+		if err != nil {
+			t.Errorf("the call ended with %v", err)
 		}
 	})
 }

@@ -39,12 +39,13 @@ core, without a connection. It resamples samples at another rate than 24000 Hz
 first. MB/s counts the samples that go in, as float32. Ctrl-C ends the bench and
 prints the results so far.
 
---streams measures conversations instead: each has a peer connection of its own
+--streams measures conversations instead: each has its own peer connection
 on this machine and speaks 20 messages a second, with the usual lead. A message is
 late by the time from when it is due to when the connection accepts it. Another
 process receives, checks every byte and the order, and counts underruns. auto
-finds how many streams run without an underrun and with messages at most 5 ms late,
-99 of 100: the median of five searches, and the spread. That takes some five minutes.`,
+finds the largest number of streams that run with no underrun and with 99 of 100
+messages at most 5 ms late. It searches five times, prints the median and the spread,
+and takes about five minutes.`,
 		Flags: []cli.Flag{
 			&cli.StringSliceFlag{Name: "chunk", DefaultText: "20ms,50ms,100ms",
 				Usage: "playing `TIME` of a message"},
@@ -67,13 +68,13 @@ finds how many streams run without an underrun and with messages at most 5 ms la
 				return load.Receive(b.streams.In, output.Writer(b.streams.Out))
 			}
 			if !c.IsSet("streams") && b.together {
-				return usagef("--together goes with --streams")
+				return usagef("--together needs --streams")
 			}
 			if !c.IsSet("streams") {
 				return b.run(c.Context, c.StringSlice("chunk"), c.IntSlice("rate"))
 			}
 			if c.IsSet("chunk") || c.IsSet("rate") {
-				return usagef("--streams does not go with --chunk and --rate")
+				return usagef("--streams cannot be combined with --chunk or --rate; leave them out")
 			}
 			if !c.IsSet("seconds") {
 				b.seconds = streamSeconds

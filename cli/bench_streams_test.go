@@ -41,8 +41,8 @@ func TestBenchStreamsRefusals(t *testing.T) {
 		{[]string{"--streams", "1,,2"}, "or auto"},
 		{[]string{"--streams", ""}, "or auto"},
 		{[]string{"--streams", "1", "--seconds", "NaN"}, "--seconds NaN"},
-		{[]string{"--streams", "1", "--chunk", "50ms"}, "does not go with"},
-		{[]string{"--together"}, "goes with --streams"},
+		{[]string{"--streams", "1", "--chunk", "50ms"}, "cannot be combined with"},
+		{[]string{"--together"}, "needs --streams"},
 	} {
 		var out, stderr bytes.Buffer
 		code := Run(testwait.Context(t), append([]string{"echocast", "bench"}, c.args...), Streams{Out: &out, Err: &stderr})

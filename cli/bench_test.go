@@ -134,14 +134,14 @@ func TestBenchRefusals(t *testing.T) {
 	}
 }
 
-// stopping ends a context after a number of lines was written.
-type stopping struct {
+// stopWriter calls stop after a number of lines.
+type stopWriter struct {
 	bytes.Buffer
 	lines int
 	stop  func()
 }
 
-func (s *stopping) Write(p []byte) (int, error) {
+func (s *stopWriter) Write(p []byte) (int, error) {
 	if s.lines -= bytes.Count(p, []byte("\n")); s.lines == 0 {
 		s.stop()
 	}
@@ -151,7 +151,7 @@ func (s *stopping) Write(p []byte) (int, error) {
 func TestBenchEndsBetweenCases(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(testwait.Context(t))
 	var stderr bytes.Buffer
-	out := stopping{lines: 2, stop: func() { cancel(shutdown.SignalError{Signal: 2}) }}
+	out := stopWriter{lines: 2, stop: func() { cancel(shutdown.SignalError{Signal: 2}) }}
 	code := Run(ctx, []string{"echocast", "bench", "--seconds", "0.000001", "--json"}, Streams{Out: &out, Err: &stderr})
 	if got := len(benchResults(t, out.String())); code != 130 || got != 2 ||
 		!strings.HasSuffix(stderr.String(), "echocast: interrupted\n") {

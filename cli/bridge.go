@@ -51,7 +51,7 @@ func bridgeCommand(streams Streams, server *Server) *cli.Command {
 	b := &bridgeCmd{streams: streams, server: server}
 	return &cli.Command{
 		Name:  "bridge",
-		Usage: "give a face to a voice bot that was made for the telephone",
+		Usage: "connect a telephone voice bot (Twilio, Vonage) to a replica",
 		UsageText: "echocast bridge [OPTIONS] wss://BOT\n\n   echocast bridge --rehearse wss://bot.example/media\n" +
 			"   echocast bridge --to https://tavus.daily.co/c123 --carrier twilio wss://bot.example/media",
 		Description: `Dials the bot's WebSocket as a telephone carrier does: Twilio Media Streams (mu-law at
@@ -103,7 +103,7 @@ func (b *bridgeCmd) check() error {
 
 func checkWebSocket(address string) error {
 	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "ws" && u.Scheme != "wss" {
-		return usagef("%s: the address of a WebSocket begins with ws:// or wss://", address)
+		return usagef("%s: the address of a WebSocket is ws://HOST or wss://HOST", address)
 	}
 	return nil
 }
@@ -131,7 +131,7 @@ func (v *converseCmd) runAgent(ctx context.Context) error {
 	}
 	if v.agent.URL != "" {
 		if err := checkWebSocket(v.agent.URL); err != nil {
-			return err
+			return usagef("--agent-url %v", err)
 		}
 	}
 	b := &bridgeCmd{streams: v.streams, settings: v.settings, target: v.target, server: v.server, bridge: v.agent}

@@ -166,7 +166,7 @@ func TestEncodeDoesNotDependOnReads(t *testing.T) {
 			t.Fatalf("%s: no audio", name)
 		}
 		for how, r := range map[string]io.Reader{
-			"one byte": iotest.OneByteReader(bytes.NewReader(data)), "seven": &steps{data, 7},
+			"one byte": iotest.OneByteReader(bytes.NewReader(data)), "seven": &stepReader{data, 7},
 			"half": iotest.HalfReader(bytes.NewReader(data)),
 		} {
 			if got := audioOf(messages(t, run(t, r, "encode", "-").stdout)); !bytes.Equal(got, want) {
@@ -176,13 +176,13 @@ func TestEncodeDoesNotDependOnReads(t *testing.T) {
 	}
 }
 
-// steps reads n bytes at a time.
-type steps struct {
+// stepReader reads n bytes at a time.
+type stepReader struct {
 	rest []byte
 	n    int
 }
 
-func (s *steps) Read(p []byte) (int, error) {
+func (s *stepReader) Read(p []byte) (int, error) {
 	if len(s.rest) == 0 {
 		return 0, io.EOF
 	}
@@ -244,6 +244,7 @@ func TestRefusals(t *testing.T) {
 	text := write(t, "text.txt", []byte("Hello there.\n"))
 	empty := write(t, "empty.wav", nil)
 	silent := write(t, "silent.wav", file[:44])
+	noise := write(t, "noise.bin", bytes.Repeat([]byte{0xfe, 0x01, 0x80}, 3000))
 	raw := []string{"-f", "s16le", "--rate", "8000", "--channels", "1"}
 	for _, c := range []struct {
 		args []string
@@ -258,7 +259,9 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", t.TempDir()}, 3, "is a directory"},
 		{[]string{"encode", empty}, 3, "the input is empty"},
 		{[]string{"encode", silent}, 3, "no audio"},
-		{[]string{"encode", "-"}, 3, "standard input: the input is empty"},
+		{[]string{"encode", "-"}, 3, "standard input: the input is empty; pipe audio into it, for example: espeak-ng"},
+		{[]string{"send", noise}, 3, "need their encoding, rate and channels, for example: -f s16le --rate 24000"},
+		{[]string{"say", "-"}, 3, `no text in the input; pipe text into it, or give the text: echocast say "Hello"`},
 		{[]string{"encode", "-f", "s16le", good}, 2, "--rate and --channels"},
 		{[]string{"encode", "-f", "s16le", "--rate", "8000", good}, 2, "--rate and --channels"},
 		{[]string{"encode", "-f", "s16le", "--rate", "100", "--channels", "1", good}, 2, "100 Hz"},
@@ -274,7 +277,15 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", "--chunk", "100ms", good}, 7, "give --chunk 60ms, or raise --max-message"},
 		{[]string{"encode", "--max-message", "100", good}, 7, "raise --max-message"},
 		{[]string{"encode", "--chunk", "-1ms", good}, 2, "--chunk"},
-		{[]string{"encode", "--chunk", "many", good}, 2, "encode --help"},
+		{[]string{"encode", "--chunk", "many", good}, 2, "--chunk many: a time has a unit, such as 1s or 500ms; " +
+			"echocast encode --help lists the options"},
+		{[]string{"encode", "--rate", "abc", good}, 2, "--rate abc: it must be a whole number, in digits; echocast encode"},
+		{[]string{"encode", "-ar", "4.5", good}, 2, "--rate 4.5: it must be a whole number, in digits;"},
+		{[]string{"encode", "--rate", "99999999999999999999", good}, 2,
+			"--rate 99999999999999999999: the number is too large;"},
+		{[]string{"encode", "--gain", "loud", good}, 2, "--gain loud: it must be a number, such as 2 or -0.5;"},
+		{[]string{"encode", "--gain", "NaN", good}, 2, "--gain NaN: "},
+		{[]string{"send", "--quiet=perhaps", good}, 2, "--quiet perhaps: it must be true or false;"},
 		{[]string{"encode", "--chuck", "20ms", good}, 2, "chuck"},
 		{[]string{"encode", "--pace", "slow", good}, 2, "lead, realtime or burst"},
 		{[]string{"encode", "--pace", "lead", "--max-rate", "3", good}, 2, "20 are needed"},
@@ -294,8 +305,17 @@ func TestRefusals(t *testing.T) {
 			"--as microphone publishes an audio track in a Daily room"},
 		{[]string{"send", "--to", "http://127.0.0.1:1", "--record", "x.ogg", good}, 2, "--record"},
 		{[]string{"send", "--to", "http://127.0.0.1:1", good}, 5, "127.0.0.1:1"},
-		{[]string{"send", "--to", "nonsense", good}, 5, "nonsense"},
-		{[]string{"send", "--record", "/nowhere/x.wav", good}, 1, "/nowhere/x.wav"},
+		{[]string{"send", "--to", "nonsense", good}, 2, "--to nonsense: not the address of a room: it begins with http:// " +
+			"or https:// (echocast replica, Daily), livekit+wss:// or tavus:"},
+		{[]string{"say", "--to", "127.0.0.1:8870", "hello"}, 2, "--to 127.0.0.1:8870: not the address of a room"},
+		{[]string{"interrupt", "--to", "wss://h/r"}, 2, "livekit+wss://"},
+		{[]string{"listen", "--to", "http://h:99999"}, 2, `--to: "http://h:99999" has a malformed host or port`},
+		{[]string{"hear", "--to", "http://"}, 2, "--to: it has no host"},
+		{[]string{"listen", "--webhook", "127.0.0.1:0", "--webhook-url", "foo"}, 2,
+			"--webhook-url foo: it must be https://HOST"},
+		{[]string{"converse", "--agent", "elevenlabs:a", "--agent-url", "foo"}, 2,
+			"--agent-url foo: the address of a WebSocket"},
+		{[]string{"send", "--record", "/nowhere/x.wav", good}, 2, "/nowhere/x.wav"},
 		{[]string{"replica", "extra"}, 2, "takes no inputs"},
 		{[]string{"replica", "--listen", "0.0.0.0:0"}, 2, "needs a room key: give --room-key-file, --tls-cert and --tls-key"},
 		{[]string{"replica", "--fault", "sulk"}, 2, `no fault is called "sulk"; --fault list lists them`},

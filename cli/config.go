@@ -57,8 +57,8 @@ func configCommand(streams Streams) *cli.Command {
 		Name:      "config",
 		Usage:     "show the settings in force, and where they come from",
 		UsageText: "echocast config [COMMAND]\n\n   echocast config\n   echocast config send --profile work",
-		Description: `Without a command it lists what the environment and the file set. Of a secret it
-says only that it is set.`,
+		Description: `Without a command it lists what the environment and the file set. For a secret it
+shows only whether it is set.`,
 		Flags: []cli.Flag{option.Bool(&o.json, "json", "print JSON, one object a line")},
 		Action: func(c *cli.Context) error {
 			return o.show(newManual(c.App), c.Args().Slice(), config.TypedProfile(c))

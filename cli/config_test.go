@@ -161,9 +161,9 @@ func TestSettingsErrors(t *testing.T) {
 		"lead = 1s\n[a]\nlead=1s\nlead=2s": ":4: lead is set twice in this section",
 		"yes = true":                       ":1: --yes must be typed",
 		"[a]\nprofile = b":                 ":2: one profile is chosen for all commands",
-		"api-key = s3cret":                 ":1: a secret stands in a file of its own: write api-key-file = FILE",
-		"chunk = 1":                        `:1: invalid value "1" for flag -chunk: parse error; a time has a unit`,
-		"quiet = perhaps":                  `:1: invalid value "perhaps"`,
+		"api-key = s3cret":                 ":1: a secret belongs in its own file: write api-key-file = FILE",
+		"chunk = 1":                        `:1: --chunk 1: a time has a unit`,
+		"quiet = perhaps":                  `:1: --quiet perhaps: it must be true or false`,
 		"profile = x\n[a]":                 `:1: no profile is called "x" in `,
 		"max-message = -1":                 "(--max-message is from ",
 	} {

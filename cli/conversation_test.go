@@ -19,7 +19,7 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-// canary is a key that must not be seen anywhere.
+// canary is a key that must not appear anywhere.
 const canary = "canary-4f1ce8/5f0c1d"
 
 // account is a stand-in for the service, and the environment of its user.

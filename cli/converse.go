@@ -43,7 +43,7 @@ func converseCommand(streams Streams, server *Server) *cli.Command {
 	v := &converseCmd{streams: streams, server: server}
 	return &cli.Command{
 		Name:  "converse",
-		Usage: "answer the user with your own commands: one that thinks, and one that speaks",
+		Usage: "answer the user: one command of yours writes the answers, another speaks them",
 		UsageText: `echocast converse --to URL --on-utterance COMMAND --tts COMMAND [OPTIONS]
    echocast converse --to URL --agent openai|elevenlabs:AGENT [OPTIONS]
 

@@ -48,6 +48,7 @@ func TestConverse(t *testing.T) {
 	url, ended := scripted(testwait.Context(t), t, replica.Options{}, userSays("", "i1", "What is the weather?"),
 		userBegins, userSays("interrupt", "i2", "No."))
 	code, stdout, stderr := run(testwait.Context(t), "converse", "--to", url, "--count", "2", "--json",
+		"--false-interrupt", testwait.Limit.String(), // before this, nothing is resumed
 		"--on-utterance", `read -r said; echo "You said: $said"`, "--tts", "espeak-ng --stdout")
 	report := ended()
 	receipts := receiptsOf(t, stdout)

@@ -74,7 +74,7 @@ func (d *doctorCmd) check() error {
 	case d.readyTimeout <= 0:
 		return usagef("--ready-timeout must be more than 0")
 	case d.yes && !d.live:
-		return usagef("--yes answers --live; add it, or leave --yes out")
+		return usagef("--yes confirms --live; add --live, or leave --yes out")
 	case d.live && d.pal == "":
 		return usagef("--live speaks in a conversation with a PAL: name one with --pal ID")
 	case d.live && !d.yes:

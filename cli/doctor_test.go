@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,7 +13,9 @@ import (
 	"time"
 
 	"echocast/cli"
+	"echocast/internal/testenv"
 	"echocast/internal/testwait"
+	"echocast/rtc/daily"
 	"echocast/rtc/daily/core"
 	"echocast/tavus/tavustest"
 )
@@ -56,11 +57,7 @@ func doctor(t *testing.T, args ...string) (map[string]finding, result) {
 // browser is a stand-in for a browser. It only prints its version.
 func browser(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "chromium")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\necho Chromium 1.2.3\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return testenv.WriteScript(t, t.TempDir(), "chromium", "echo Chromium 1.2.3")
 }
 
 // In a good account all checks pass, and nothing is created or spoken.
@@ -265,8 +262,9 @@ func TestDoctorReportsLeftoverConversations(t *testing.T) {
 		t.Fatal(err)
 	}
 	checks, r = doctor(t)
-	if got := checks["left conversations"]; got.Status != "warn" || !strings.Contains(got.Detail,
-		"1 conversation may be open") || got.Fix != "run: echocast conversation end-mine" || r.code != 0 {
+	if got := checks["left conversations"]; got.Status != "warn" || r.code != 0 ||
+		!strings.Contains(got.Detail, "1 conversation of ended processes may still be open") ||
+		got.Fix != "run: echocast conversation end-mine" {
 		t.Errorf("%+v", got)
 	}
 	if len(server.Open()) != 1 {
@@ -318,7 +316,7 @@ func TestDoctorLive(t *testing.T) {
 	server := withMessages(t)
 	for want, args := range map[string][]string{
 		"add --yes": {"doctor", "--live", "--pal", "p123"}, "--pal ID": {"doctor", "--live", "--yes"},
-		"--yes answers --live": {"doctor", "--yes"},
+		"--yes confirms --live": {"doctor", "--yes"},
 	} {
 		if r := call(t, args...); r.code != 2 || !strings.Contains(r.stderr, want) || len(server.Requests()) != 0 {
 			t.Errorf("%v: %+v", args, r)
@@ -370,8 +368,8 @@ func TestDoctorUsage(t *testing.T) {
 
 // The version of the installed browser is reported.
 func TestDoctorAndTheBrowser(t *testing.T) {
-	if _, err := exec.LookPath("chromium"); err != nil {
-		t.Skip("no Chromium")
+	if _, err := daily.FindBrowser(""); err != nil {
+		t.Skip(err)
 	}
 	_, _ = account(t)
 	checks, _ := doctor(t, "--to", "daily+http://127.0.0.1:1/room")

@@ -51,7 +51,7 @@ func exitKind(code int) string {
 const helpExitCodes = `Exit codes:
      0  every utterance was heard, or sent with --wait sent
      1  an unexpected error
-     2  wrong usage
+     2  wrong usage, or an option names a file that cannot be written
      3  an input is missing, unreadable, broken or not audio
      4  the service refused or failed (for example, an invalid API key), or the
         replica refused the room key
@@ -81,7 +81,7 @@ func exitCode(err error) int {
 	var locked *roomoption.KeyError
 	var unanswered *tavus.TransportError
 	switch {
-	case err == nil, output.NobodyReads(err):
+	case err == nil, output.ReaderHasClosed(err):
 		return exitOK
 	case errors.As(err, &signal):
 		return exitSignal + int(signal.Signal)
@@ -93,12 +93,12 @@ func exitCode(err error) int {
 	case errors.Is(err, echo.ErrNotRejoined):
 		return exitNotRejoined
 	case errors.As(err, &refused), errors.As(err, &locked), errors.As(err, new(*rest.EndedError)),
-		errors.As(err, new(*sharing.RefusedError)):
+		errors.As(err, new(*room.RefusedError)), errors.As(err, new(*sharing.RefusedError)):
 		return exitRefused
 	case errors.Is(err, echo.ErrLost):
 		return exitLost
-	case errors.Is(err, echo.ErrNotReady), errors.As(err, &unreachable), errors.As(err, new(*room.UnknownSchemeError)),
-		errors.As(err, &unanswered), errors.As(err, new(*sharing.UnreachableError)):
+	case errors.Is(err, echo.ErrNotReady), errors.As(err, &unreachable), errors.As(err, &unanswered),
+		errors.As(err, new(*sharing.UnreachableError)):
 		return exitNotReady
 	case errors.Is(err, echo.ErrInterrupted), errors.Is(err, echo.ErrBargeIn), errors.Is(err, echo.ErrStopped),
 		errors.Is(err, echo.ErrPaused):
@@ -116,7 +116,7 @@ func exitCode(err error) int {
 
 // isPrinted reports whether an error was printed already, or nobody reads stdout.
 func isPrinted(err error) bool {
-	return output.NobodyReads(err) || errors.As(err, new(*output.PrintedError))
+	return output.ReaderHasClosed(err) || errors.As(err, new(*output.PrintedError))
 }
 
 func firstLine(words string) string     { return text.FirstLine(words) }

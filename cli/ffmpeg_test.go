@@ -1,10 +1,10 @@
 package cli_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"echocast/internal/testenv"
 )
 
 // Other formats are decoded by ffmpeg if it is installed, with a message that says so, unless
@@ -13,10 +13,7 @@ func TestFFmpegIsUsedByDefault(t *testing.T) {
 	dir := t.TempDir()
 	file, pcm := wav(24000, 1, 2400)
 	said := write(t, "said.wav", file)
-	script := "#!/bin/sh\n/bin/cat " + said + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "ffmpeg"), []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testenv.WriteScript(t, dir, "ffmpeg", "/bin/cat "+said)
 	webm := write(t, "speech.webm", []byte("\x1a\x45\xdf\xa3 and more of it"))
 	t.Setenv("PATH", dir)
 	for _, option := range []string{"--live", "--ffmpeg"} {

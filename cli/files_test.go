@@ -40,21 +40,46 @@ func TestOutputsAreCheckedFirst(t *testing.T) {
 		code int
 		says string
 	}{
-		{[]string{"send", "--trace", "x", "--record", "x", "-"}, 2, "--record x and --trace x are one file: name two"},
+		{[]string{"send", "--trace", "x", "--record", "x", "-"}, 2,
+			"--record x and --trace x are one file: name two"},
 		{[]string{"send", "--to", nowhere, "--trace", "x", "--hear", "./x", "-"}, 2, "are one file"},
 		{[]string{"send", "--to", nowhere, "--trace", "sub/../x", "--hear", "x", "-"}, 2, "are one file"},
-		{[]string{"send", "--to", nowhere, "--trace", "none/x", "-"}, 1, "--trace none/x: no such file or directory"},
+		{[]string{"send", "--to", nowhere, "--trace", "none/x", "-"}, 2,
+			"--trace none/x: there is no folder none; make it first"},
 		{[]string{"send", "--to", nowhere, "--trace", "sub", "-"}, 2, "--trace sub: it is written as a file"},
-		{[]string{"send", "--to", nowhere, "--hear", "none/x", "-"}, 1, "--hear none/x: no such file or directory"},
-		{[]string{"send", "--monitor", "-", "-"}, 2, "--monitor -: it is not written to standard output; name a file"},
+		{[]string{"send", "--to", nowhere, "--hear", "none/x", "-"}, 2,
+			"--hear none/x: there is no folder none; make it first"},
+		{[]string{"send", "--monitor", "-", "-"}, 2,
+			"--monitor -: it is not written to standard output; name a file"},
 		{[]string{"probe", "--png", "-", "-"}, 2, "--png -: it is not written to standard output"},
 		{[]string{"test", "--junit", "-", "x.yaml"}, 2, "--junit -: it is not written to standard output"},
 		{[]string{"hear", "--to", nowhere, "--trace", "x", "x"}, 2, "are one file"},
-		{[]string{"hear", "--to", nowhere, "none/x"}, 1, "FILE none/x: no such file or directory"},
+		{[]string{"hear", "--to", nowhere, "none/x"}, 2, "FILE none/x: there is no folder none; make it first"},
 		{[]string{"listen", "--to", nowhere, "--trace", "x", "--transcript", "x"}, 2, "are one file"},
-		{[]string{"listen", "--to", nowhere, "--transcript", "none/x.txt"}, 1,
-			"--transcript none/x.txt: no such file or directory"},
-		{[]string{"say", "--to", nowhere, "--trace", "none/x", "Hello."}, 1, "--trace none/x: no such file or directory"},
+		{[]string{"listen", "--to", nowhere, "--transcript", "none/x.txt"}, 2,
+			"--transcript none/x.txt: there is no folder none; make it first"},
+		{[]string{"send", "--record", "none/x.wav", "-"}, 2,
+			"--record none/x.wav: there is no folder none; make it first"},
+		{[]string{"replica", "--record", "none/x.wav"}, 2, "--record none/x.wav: there is no folder none"},
+		{[]string{"replay", "--record", "none/x.wav", "x"}, 2, "--record none/x.wav: there is no folder none"},
+		{[]string{"probe", "--png", "none/x.png", "-"}, 2, "--png none/x.png: there is no folder none"},
+		{[]string{"test", "--junit", "none/x.xml", "x.yaml"}, 2, "--junit none/x.xml: there is no folder none"},
+		{[]string{"report", "-o", "none/x.html", "x"}, 2, "--output none/x.html: there is no folder none"},
+		{[]string{"report", "-o", "sub", "x"}, 2, "--output sub: it is written as a file"},
+		{[]string{"send", "--record", "x.mp3", "-"}, 2,
+			"--record x.mp3: the name must end with .wav or .webm or .mp4"},
+		{[]string{"send", "--monitor", "x.mp3", "-"}, 2, "--monitor x.mp3: the name must end with .wav"},
+		{[]string{"send", "--to", nowhere, "--hear", "x.ogg", "-"}, 2,
+			"--hear x.ogg: the name must end with .wav or .pcm or"},
+		{[]string{"hear", "--to", nowhere, "x.mp3"}, 2,
+			"FILE x.mp3: the name must end with .wav or .pcm or .raw or .s16le; " +
+				"-f sets the format for any name"},
+		{[]string{"replica", "--record", "x.flac"}, 2,
+			"--record x.flac: the name must end with .wav or .webm or .mp4"},
+		{[]string{"replay", "--record", "x.webm", "x"}, 2, "--record x.webm: the name must end with .wav"},
+		{[]string{"probe", "--png", "x.svg", "-"}, 2, "--png x.svg: the name must end with .png"},
+		{[]string{"say", "--to", nowhere, "--trace", "none/x", "Hello."}, 2,
+			"--trace none/x: there is no folder none; make it first"},
 	} {
 		code, stderr := runIn(t, folder, c.args...)
 		if code != c.code || !strings.Contains(stderr, c.says) {
@@ -63,7 +88,7 @@ func TestOutputsAreCheckedFirst(t *testing.T) {
 	}
 	if runtime.GOOS != "windows" {
 		code, stderr := runIn(t, folder, "send", "--to", nowhere, "--trace", "held", "-")
-		if code != 1 || !strings.Contains(stderr, "--trace held: it is being written by another process") {
+		if code != 2 || !strings.Contains(stderr, "--trace held: it is being written by another process") {
 			t.Errorf("a trace that another writes: code %d\n%s", code, stderr)
 		}
 	}

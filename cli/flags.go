@@ -23,7 +23,7 @@ content; raw samples need
 
 const helpMoreInputs = helpInputs + `
 
-echocast probe INPUT says what an input is, and what is odd about it.
+echocast probe INPUT reports the format of an input, its loudness and likely faults.
 
 --preset NAME reads the inputs as a text-to-speech service delivers them: it sets
 encoding, rate and channels. echocast preset list names the services.
@@ -212,7 +212,7 @@ func (s *settings) checkRaw() error {
 		return usagef("raw samples have no header: give --rate and --channels, for example --rate 22050 --channels 1")
 	}
 	if err := raw.Check(); err != nil {
-		return usagef("%v", err)
+		return usagef("--rate %d, --channels %d: %v", raw.Rate, raw.Channels, err)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func hearCommand(streams Streams) *cli.Command {
 	h := &hearCmd{streams: streams}
 	return &cli.Command{
 		Name:  "hear",
-		Usage: "write what is said in a room as samples, for a speech recogniser of your own",
+		Usage: "write the voices of a room as samples, such as for a speech recogniser",
 		UsageText: `echocast hear --to URL [OPTIONS] [FILE]
 
    echocast hear --to http://127.0.0.1:8870 --from user -f s16le --rate 16000 - | my_asr
@@ -94,9 +94,17 @@ func (h *hearCmd) check(names []string) error {
 	if len(names) == 1 && names[0] != stdinName {
 		files["FILE"] = names[0]
 	}
+	if h.format == "" {
+		if err := outfile.CheckEnding("FILE", files["FILE"], heardEndings...); err != nil {
+			return fmt.Errorf("%w; -f sets the format for any name", err)
+		}
+	}
 	return cmp.Or(checkRecording(h.call), checkFrom("--from", h.from, &h.target),
 		h.target.check(h.streams.Warn), outfile.CheckAll(files, nil))
 }
+
+// heardEndings are the endings of names of files with what was heard: WAV, or only samples.
+var heardEndings = []string{".wav", ".pcm", ".raw", ".s16le"}
 
 // checkFrom fails if from is not one of the known words, or if it is all in a Daily
 // room.
@@ -144,7 +152,7 @@ func (h *hearCmd) write(ctx context.Context, target *target, record *call.Record
 	if closed != nil && h.exec != "" {
 		closed = fmt.Errorf("--exec: %w", closed)
 	}
-	out.say("%.3f s heard; %s of sound came, %d were lost", float64(stats.Samples)/float64(h.rate),
+	out.say("%.3f s heard; %s of sound arrived, %d were lost", float64(stats.Samples)/float64(h.rate),
 		counted(stats.Packets, "packet"), stats.Lost)
 	return cmp.Or(ended(err), closed)
 }
@@ -175,7 +183,7 @@ func hearAlongside(ctx context.Context, from *room.Room, who string, rate int, t
 	out *reporter) (stop func() error, err error) {
 	wait, err := hear.RecordAlongside(ctx, from, who, rate, to, func(err error) {
 		if !hasEnded(err) {
-			out.warn("the room is not heard any more: %v", err)
+			out.warn("hearing the room has ended: %v", err)
 		}
 	})
 	if err != nil {

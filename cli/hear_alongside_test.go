@@ -59,15 +59,15 @@ func heardRoom(t *testing.T, hearers ...room.Hearer) *room.Room {
 	return r
 }
 
-// awaited reads samples until it finds a value.
-type awaited struct {
+// valueReader stores samples and reports when a value is among them.
+type valueReader struct {
 	mu    sync.Mutex
 	all   bytes.Buffer
 	value []byte
 	came  chan struct{}
 }
 
-func (a *awaited) Write(p []byte) (int, error) {
+func (a *valueReader) Write(p []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.all.Write(p)
@@ -84,7 +84,7 @@ func TestHearAfterReconnect(t *testing.T) {
 	settings := &settings{quiet: true}
 	first := &fakeHearer{0x1111, errors.New("lost"), make(chan struct{})}
 	from := heardRoom(t, first, &fakeHearer{0x2222, nil, nil})
-	to := &awaited{value: []byte{0x22, 0x22, 0x22, 0x22}, came: make(chan struct{})}
+	to := &valueReader{value: []byte{0x22, 0x22, 0x22, 0x22}, came: make(chan struct{})}
 	out := settings.newReporter(Streams{Out: io.Discard, Err: &people})
 	stop, err := hearAlongside(testwait.Context(t), from, room.User, asrRate, to, out)
 	if err != nil {
@@ -101,7 +101,7 @@ func TestHearAfterReconnect(t *testing.T) {
 	if !bytes.Contains(to.all.Bytes(), []byte{0x11, 0x11, 0x11, 0x11}) {
 		t.Error("the first room was not heard")
 	}
-	if !strings.Contains(people.String(), "the room is not heard any more: lost") {
+	if !strings.Contains(people.String(), "hearing the room has ended: lost") {
 		t.Error(people.String())
 	}
 }

@@ -169,6 +169,8 @@ func TestComplete(t *testing.T) {
 		{": send --pace", "lead\nrealtime\nburst\n"},
 		{":b send --pace =", "burst\n"},
 		{":--wait=s send", "--wait=sent\n"},
+		{": interrupt --wait", ""},
+		{": hear --format", "s16le\nwav\n"},
 		{": send --record", ":files\n"},
 		{":spee send", ":files\n"},
 		{":eleven send --preset", "elevenlabs\nelevenlabs-mp3\n"},
@@ -204,9 +206,12 @@ var shells = map[string]string{
 // Each installed shell runs its completion script.
 func TestShells(t *testing.T) {
 	folder := t.TempDir()
-	name := filepath.Join(folder, "echocast")
-	if out, err := exec.CommandContext(testwait.Context(t), "go", "build", "-o", name, "..").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(self, filepath.Join(folder, "echocast")); err != nil {
+		t.Fatal(err)
 	}
 	for shell, script := range shells {
 		t.Run(shell, func(t *testing.T) {
@@ -217,7 +222,8 @@ func TestShells(t *testing.T) {
 				t.Skip(err)
 			}
 			cmd := exec.CommandContext(testwait.Context(t), shell, "-c", script)
-			cmd.Env = append(os.Environ(), "PATH="+folder+string(os.PathListSeparator)+os.Getenv("PATH"), "HOME="+t.TempDir())
+			cmd.Env = append(os.Environ(), asProgram+"=1", "HOME="+t.TempDir(),
+				"PATH="+folder+string(os.PathListSeparator)+os.Getenv("PATH"))
 			out, err := cmd.CombinedOutput()
 			if got := strings.Fields(string(out)); err != nil || strings.Join(got, " ") != "lead realtime burst" &&
 				strings.Join(got, " ") != "burst lead realtime" {

@@ -52,11 +52,13 @@ func (s *settings) checkInput(ctx context.Context, name string, stdin io.Reader)
 		return usagef("--loudness reads its input twice, which only a file allows; give --gain for %s, or "+
 			"save it to a file first", speak.Title(name))
 	case name == stdinName && terminal.Is(stdin):
-		return usagef("standard input is a terminal; pipe audio into it, for example: espeak-ng --stdout " +
-			"hello | echocast send -")
+		return usagef("standard input is a terminal; %s", pipeAudio)
 	}
 	return explained(speak.Check(ctx, name, &s.prepare))
 }
+
+// pipeAudio says what to type.
+const pipeAudio = "pipe audio into it, for example: espeak-ng --stdout hello | echocast send -"
 
 // explained adds the option that helps to an error of an input.
 func explained(err error) error {
@@ -65,6 +67,13 @@ func explained(err error) error {
 	}
 	if wrong, ok := errors.AsType[*audio.RateError](err); ok {
 		return fmt.Errorf("%w; leave out %s to believe the header, or add --force-format to believe %[2]s", err, wrong.By)
+	}
+	if errors.Is(err, audio.ErrUnknownFormat) {
+		return fmt.Errorf("%w, for example: -f s16le --rate 24000 --channels 1", err)
+	}
+	in, isInput := errors.AsType[*speak.InputError](err)
+	if isInput && in.Name == speak.Title(stdinName) && errors.Is(err, audio.ErrEmpty) {
+		return fmt.Errorf("%w; %s", err, pipeAudio)
 	}
 	if _, ok := errors.AsType[*audio.LengthError](err); ok {
 		return fmt.Errorf("%w; --max-duration TIME allows more", err)

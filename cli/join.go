@@ -56,17 +56,15 @@ var flagsWithJoin = []string{"join", "avatar", "render", "render-delay", "record
 func (s *replicaCmd) join(c *cli.Context, server *Server) error {
 	for _, name := range c.LocalFlagNames() {
 		if !slices.Contains(flagsWithJoin, name) {
-			return usagef("--%s does not go with --join: the room is not this replica's", name)
+			return usagef("--%s is for the replica's own room; leave it out with --join", name)
 		}
 	}
-	if isVideoName(s.record) {
-		return usagef("--record of a replica in a LiveKit room writes what it plays, as WAV")
+	if err := cmp.Or(outfile.CheckEnding("--record", s.record, ".wav"),
+		outfile.CheckAll(map[string]string{"--record": s.record}, nil)); err != nil {
+		return err
 	}
 	if server == nil || server.Join == nil {
 		return needsServerError{livekitNeeds}
-	}
-	if err := outfile.CheckAll(map[string]string{"--record": s.record}, nil); err != nil {
-		return err
 	}
 	g, observer := s.guest, s.observer()
 	g.Insecure, g.OnEvent, g.OnUtterance = s.peer.Insecure, observer.Event, observer.Utterance

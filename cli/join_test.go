@@ -15,6 +15,7 @@ import (
 )
 
 func TestReplicaJoinRefusals(t *testing.T) {
+	t.Setenv("ECHOCAST_LOST_AFTER", "") // it is for the replica's own room
 	run := func(server *Server, line string) (string, error) {
 		errs := &bytes.Buffer{}
 		err := runApp(t.Context(), strings.Fields("echocast replica "+line), Streams{Out: &bytes.Buffer{}, Err: errs}, server)
@@ -22,9 +23,9 @@ func TestReplicaJoinRefusals(t *testing.T) {
 	}
 	const address = "livekit+wss://example.com/room"
 	for line, want := range map[string]string{
-		"--join " + address + " --listen :0":        "--listen does not go with --join",
-		"--join " + address + " --fault mute":       "--fault does not go with --join",
-		"--join " + address + " --once":             "--once does not go with --join",
+		"--join " + address + " --listen :0":        "--listen is for the replica's own room",
+		"--join " + address + " --fault mute":       "--fault is for the replica's own room",
+		"--join " + address + " --once":             "--once is for the replica's own room",
 		"--render face.sh":                          "--render is for a replica in a LiveKit room",
 		"--avatar me":                               "--avatar is for a replica in a LiveKit room",
 		"--join " + address:                         "LiveKit rooms need the program echocast-server",

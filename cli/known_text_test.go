@@ -48,12 +48,11 @@ func TestSendWithWordsOfAService(t *testing.T) {
 
 func TestOptionRefusals(t *testing.T) {
 	for line, want := range map[string]string{
-		"send --text hello a.wav b.wav": "--text is what one input says, and there are 2",
-		"send --fallback microphone --to http://127.0.0.1:1 a.wav": "--fallback microphone publishes an audio " +
-			"track in a Daily room",
-		"send --lost-after 10ms a.wav":                    "--lost-after must be from 1s to 10m0s",
-		"replica --lost-after 1h":                         "--lost-after must be from 1s to 10m0s",
-		"listen --to http://127.0.0.1:1 --lost-after -1s": "--lost-after must be from 1s to 10m0s",
+		"send --text hello a.wav b.wav":                            "--text is the text of one input, and there are 2",
+		"send --fallback microphone --to http://127.0.0.1:1 a.wav": "--fallback microphone needs a Daily room",
+		"send --lost-after 10ms a.wav":                             "--lost-after must be from 1s to 10m0s",
+		"replica --lost-after 1h":                                  "--lost-after must be from 1s to 10m0s",
+		"listen --to http://127.0.0.1:1 --lost-after -1s":          "--lost-after must be from 1s to 10m0s",
 	} {
 		var out, errs safeBuffer
 		code := cli.Run(context.Background(), append([]string{"echocast"}, strings.Fields(line)...),

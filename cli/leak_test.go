@@ -1,15 +1,27 @@
-package cli_test
+package cli
 
 import (
+	"os"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"echocast/internal/testenv"
+	"echocast/internal/testwait"
 )
 
-// No test leaves a goroutine behind.
+// asProgram is the environment variable that makes this test binary the program.
+const asProgram = "ECHOCAST_TEST_PROGRAM"
+
+// No test leaves a goroutine behind, or writes to the user's journal of conversations.
 func TestMain(m *testing.M) {
 	testenv.Isolate()
-	goleak.VerifyTestMain(m)
+	if os.Getenv(asProgram) != "" {
+		os.Exit(Main(nil))
+	}
+	state, err := os.MkdirTemp("", "")
+	if err != nil {
+		panic(err)
+	}
+	os.Setenv("ECHOCAST_STATE_DIR", state)
+	os.Setenv("ECHOCAST_LOST_AFTER", "1m") // a busy machine stands still for longer than the usual 3 s
+	testwait.RunAndFindLeaks(m, func() { _ = os.RemoveAll(state) })
 }

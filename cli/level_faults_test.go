@@ -48,7 +48,7 @@ func TestLevelWarnings(t *testing.T) {
 				return math.NaN()
 			}
 			return v
-		}), "samples are not a number and replaced by silence", ""},
+		}), "samples by silence: not a number", ""},
 		"cancel": {tone(2, func(c int, v float64) float64 { return v * float64(1-2*c) }),
 			"the channels cancel each other when they are mixed; --channel left keeps one", "cancel each other"},
 		"left is silent": {tone(2, func(c int, v float64) float64 { return v * float64(c) }),

@@ -83,7 +83,7 @@ func TestTrimAndPadOptions(t *testing.T) {
 	if want := 720 + 1200 + 4800 + 1200 + 2400; len(got) < want-4 || len(got) > want {
 		t.Errorf("%d samples, want about %d", len(got), want)
 	}
-	if !strings.Contains(stderr, "left out 0.450 s of silence in front and 0.950 s behind") {
+	if !strings.Contains(stderr, "removed 0.450 s of silence at the start and 0.950 s at the end") {
 		t.Errorf("what was left out is not said: %s", stderr)
 	}
 	for i, v := range slices.Concat(got[:720], got[len(got)-2400:]) {
@@ -115,7 +115,7 @@ func TestLoudnessOption(t *testing.T) {
 		t.Errorf("peak %.3f dBFS, want -1: %s", peak, stderr)
 	}
 	_, stderr = encoded(t, pulse(0, 2400, 0, 0.1), "--loudness", "-16")
-	if !strings.Contains(stderr, "level is left as it is") {
+	if !strings.Contains(stderr, "level is unchanged") {
 		t.Errorf("a tenth of a second: %s", stderr)
 	}
 	for _, how := range [][]string{{"send", "--dry-run"}, {"send"}} {

@@ -35,7 +35,6 @@ type listenCmd struct {
 	execErrors  bool
 	transcript  string
 	webhook     string
-	webhookURL  string
 }
 
 func listenCommand(streams Streams) *cli.Command {
@@ -49,8 +48,8 @@ func listenCommand(streams Streams) *cli.Command {
    echocast listen --to URL --only tool_call --exec ./answer.sh
    echocast listen --to URL --transcript call.srt
    echocast listen --webhook 127.0.0.1:8871/callbacks`,
-		Description: `Events are printed in the order in which the service sent them, and repeated ones
-once; --raw prints every message as it came. Lost events are reported on stderr.
+		Description: `Each event is printed once, in the order in which the service sent them; --raw prints
+every message as it was received. Lost events are reported on stderr.
 
 --exec runs a command for each event, with the event on its standard input. The
 JSON objects that it prints are sent to the replica, so that a shell script can
@@ -60,15 +59,15 @@ answer a tool call:
   \"output\":\"sunny\"}}"
 
 --webhook receives the callbacks of a conversation (its callback_url) by HTTP. They
-are not signed: anybody who knows the address can invent events. So requests from web
-pages are refused, and host names other than this machine's or that of --webhook-url;
-without a path the address gets a random one, which is printed.
+are not signed: anybody who knows the address can invent events. So echocast refuses
+requests from web pages, and requests for host names other than this machine's or that
+of --webhook-url. If the address has no path, it gets a random one, which is printed.
 
 It ends with the room or with Ctrl-C; neither is an error. It reconnects after a lost
 connection.`,
 		Flags: append([]cli.Flag{
 			option.Bool(&l.raw, "raw", "print every message as it was received: not sorted, not converted, with repeats"),
-			option.New(&l.only, "only", "", "`KINDS` of events, with commas: "+kindWords()+" (default: all)"),
+			option.New(&l.only, "only", "", "`KINDS` of events, separated by commas: "+kindWords()+" (default: all)"),
 			option.New(&l.count, "count, n", 0, "end after `N` events (default: all)"),
 			option.New(&l.window, "window", 250*time.Millisecond, "wait this `TIME` for earlier events that are "+
 				"missing"),
@@ -82,7 +81,7 @@ connection.`,
 				"(default: none)"),
 			option.New(&l.webhook, "webhook", "", "receive callbacks on this `ADDRESS`[/PATH] instead of joining a room: "+
 				"[HOST]:PORT, which is 127.0.0.1 without a host, and every address of the machine with 0.0.0.0 (default: none)"),
-			webhookURLFlag(&l.webhookURL),
+			webhookURLFlag(&l.target.via.webhookURL),
 			conversationFlag(&l.settings.conversation),
 			option.Quiet(&l.settings.quiet),
 		}, l.target.flags()...),
@@ -194,11 +193,10 @@ func ended(err error) error {
 // open joins the room, or starts to receive callbacks.
 func (l *listenCmd) open(ctx context.Context, out *reporter) (listen.Source, error) {
 	if l.webhook != "" {
-		hook, err := listen.NewWebhook(l.webhook, &webhook.Options{PublicURL: l.webhookURL, Linger: shutdown.Timeout / 2},
-			out.say)
+		options := &webhook.Options{PublicURL: l.target.via.webhookURL, Linger: shutdown.Timeout / 2}
+		hook, err := listen.NewWebhook(l.webhook, options, out.say)
 		if err != nil {
-			return nil, usagef("--webhook %s: %v; it is an address to listen on, such as 127.0.0.1:8871/callbacks",
-				l.webhook, err)
+			return nil, listenError("--webhook", l.webhook, err)
 		}
 		return hook, nil
 	}

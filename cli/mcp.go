@@ -62,11 +62,11 @@ func serveMCP(ctx context.Context, m *messageCmd, server *Server) error {
 	return target.talk(ctx, &echo.Options{}, out, func(session *echo.Session) error {
 		in, restore := terminal.ReadUntil(ctx, m.streams.In)
 		defer restore()
-		return server.MCP(ctx, session, Version, io.NopCloser(in), neverClosed{m.streams.Out})
+		return server.MCP(ctx, session, Version, io.NopCloser(in), nopCloser{m.streams.Out})
 	})
 }
 
-// neverClosed is a stream with a Close that does nothing.
-type neverClosed struct{ io.Writer }
+// nopCloser is a stream with a Close that does nothing.
+type nopCloser struct{ io.Writer }
 
-func (neverClosed) Close() error { return nil }
+func (nopCloser) Close() error { return nil }

@@ -293,9 +293,9 @@ func sensitivityCommand(streams Streams) *cli.Command {
 		Name: "sensitivity", Usage: "set how readily the replica reacts to the user",
 		UsageText: "echocast sensitivity --to URL --pause LEVEL\n   echocast sensitivity --to URL --interrupt LEVEL",
 		Flags: m.flags(
-			option.New(&pause, "pause", "", "how soon it answers in a pause: `LEVEL` is "+known+" (default: as it is)"),
+			option.New(&pause, "pause", "", "how soon it answers in a pause: `LEVEL` is "+known+" (default: unchanged)"),
 			option.New(&interrupt, "interrupt", "", "how soon it falls silent when the user speaks: `LEVEL` is one of the same "+
-				"(default: as it is)")),
+				"(default: unchanged)")),
 		Action: func(c *cli.Context) error {
 			if err := option.NoInputs(c); err != nil {
 				return err
@@ -336,7 +336,7 @@ func sendRawCommand(streams Streams) *cli.Command {
 	return &cli.Command{
 		Name: "send-raw", Usage: "send messages that you have written", ArgsUsage: "JSON...",
 		Description: `Each argument is one message, a JSON object; with - each line of standard input is
-one, sent as it comes. The id of the conversation is filled in where it is missing.`,
+one, sent as soon as it is read. echocast fills in a missing conversation id.`,
 		Flags:  m.flags(),
 		Action: m.sendRaw,
 	}

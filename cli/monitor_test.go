@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"echocast/internal/testenv"
 )
 
 // The monitor gets what the replica recorded: in a file, with a trace, and in a player.
@@ -29,10 +31,7 @@ func TestMonitor(t *testing.T) {
 		!bytes.Contains(trace, []byte(`"kind":"receipt"`)) {
 		t.Errorf("the trace is not complete: %v", err)
 	}
-	script := "#!/bin/sh\n/bin/cat > " + filepath.Join(dir, "played") + "\n"
-	if err := os.WriteFile(filepath.Join(dir, "paplay"), []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testenv.WriteScript(t, dir, "paplay", "/bin/cat > "+filepath.Join(dir, "played"))
 	t.Setenv("PATH", dir)
 	played := filepath.Join(dir, "played")
 	for _, words := range [][]string{{"--monitor", "play", in}, {in, "--monitor"}, {"--monitor", "--no-ffmpeg", in}} {
@@ -56,7 +55,7 @@ func TestMonitorRefusals(t *testing.T) {
 	}{
 		{"play", 2, "--monitor play: no program to play with: install one of paplay,"},
 		{in, 2, "would overwrite the input"},
-		{filepath.Join(t.TempDir(), "no", "m.wav"), 1, "--monitor "},
+		{filepath.Join(t.TempDir(), "no", "m.wav"), 2, "--monitor "},
 	} {
 		if r := run(t, nil, "send", "--monitor", c.where, in); r.code != c.code || !strings.Contains(r.stderr, c.says) {
 			t.Errorf("%s: code %d, %s", c.where, r.code, r.stderr)

@@ -21,7 +21,7 @@ import (
 type outcomeOf struct {
 	fault     string // as --fault takes it
 	arguments string
-	seconds   float64 // of audio; 0: 1.5; where it is cut short, more than a busy machine has sent by then
+	seconds   float64 // of audio; 0: 1.5. If it is cut short, more than a busy machine has sent by then
 	// endless marks a replica that does not notice that its peer leaves, or that nobody joins.
 	endless bool
 

@@ -14,7 +14,7 @@ import (
 	"echocast/rtc/rtctest"
 )
 
-// roomKey is a key that must not be seen anywhere.
+// roomKey is a key that must not appear anywhere.
 const roomKey = "canary-9d21/7a0b5c=="
 
 // remote is a replica with a key, TLS and other protection.
@@ -40,7 +40,7 @@ func startRemote(t *testing.T, args ...string) *remote {
 	r.ended.Go(func() {
 		all := append([]string{"echocast", "replica", "--listen", "127.0.0.1:0", "--tls-cert", r.authority,
 			"--tls-key", write(t, "key.pem", key), "--room-key-file", write(t, "room.key", []byte(roomKey+"\n"))}, args...)
-		r.code = cli.Run(ctx, all, cli.Streams{Out: &safeBuffer{}, Err: &announcing{&r.stderr, said}})
+		r.code = cli.Run(ctx, all, cli.Streams{Out: &safeBuffer{}, Err: &addressWriter{&r.stderr, said}})
 		close(said)
 	})
 	t.Cleanup(func() {
@@ -55,13 +55,13 @@ func startRemote(t *testing.T, args ...string) *remote {
 	return r
 }
 
-// announcing passes on the line with the replica's address.
-type announcing struct {
+// addressWriter is a stderr that passes on the line with the replica's address.
+type addressWriter struct {
 	*safeBuffer
 	said chan<- string
 }
 
-func (a *announcing) Write(p []byte) (int, error) {
+func (a *addressWriter) Write(p []byte) (int, error) {
 	if bytes.Contains(p, []byte("the replica listens")) {
 		a.said <- string(p)
 	}
@@ -174,7 +174,7 @@ func TestPeeringRefusals(t *testing.T) {
 			"16 characters or more"},
 		{[]string{"replica", "--tls-cert", cert}, "must be given together"},
 		{[]string{"replica", "--tls-cert", cert, "--tls-key", cert}, "--tls-key " + cert},
-		{[]string{"replica", "--relay-only"}, "there is no TURN server"},
+		{[]string{"replica", "--relay-only"}, "--relay-only: only relays are allowed, and there is no TURN server"},
 		{[]string{"replica", "--room-key-file", empty}, "the file is empty"},
 		{[]string{"send", "--to", "http://192.0.2.1/", "--room-key-file", key, speech},
 			"a room key is sent over https:// only"},
@@ -184,7 +184,9 @@ func TestPeeringRefusals(t *testing.T) {
 		{[]string{"send", "--to", "https://192.0.2.1/", "--tls-ca", tlsKey, speech}, "no certificate in PEM"},
 		{[]string{"send", "--to", "https://192.0.2.1/", "--room-key-file", "/none", speech},
 			"--room-key-file /none: no such file"},
-		{[]string{"send", "--ice-server", "turn:me:canary@192.0.2.1", speech}, "an ICE server is no stun:HOST"},
+		{[]string{"send", "--ice-server", "turn:me:canary@192.0.2.1", speech},
+			"--ice-server: ICE server \"turn:…@192.0.2.1\" must be stun:HOST"},
+		{[]string{"send", "--ice-server", "foo", speech}, "--ice-server: ICE server \"foo\" must be stun:HOST"},
 		{[]string{"send", "--ice-server", "turn:192.0.2.1", speech}, "needs a user name and a credential"},
 		{[]string{"send", "--ice-server", "turn:192.0.2.1", "--ice-credential-file", one, speech}, "must have two lines"},
 	} {

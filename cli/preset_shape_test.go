@@ -30,7 +30,7 @@ func TestPresetsReadWhatVendorsSend(t *testing.T) {
 			sent := deliveryOf(t, p)
 			var first []byte
 			for _, step := range []int{1 << 20, 7, 1}[:min(3, 1+testwait.Trials(10))] {
-				r := run(t, &steps{sent.bytes, step}, "encode", "--preset", p.Name, "-")
+				r := run(t, &stepReader{sent.bytes, step}, "encode", "--preset", p.Name, "-")
 				got := audioOf(messages(t, r.stdout))
 				if r.code != 0 || len(got) != 2*sent.samples {
 					t.Fatalf("by %d bytes: code %d, %d samples, want %d: %s", step, r.code, len(got)/2, sent.samples, r.stderr)

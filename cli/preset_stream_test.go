@@ -142,7 +142,7 @@ func TestPresetsReadWholeStreams(t *testing.T) {
 			}
 			pcm := recode(p.Encoding, tonePCM(cmp.Or(p.Rate, 24000)))
 			for _, step := range []int{1 << 20, 7} {
-				r := run(t, &steps{[]byte(s.text(pcm, "")), step}, "encode", "--preset", s.preset, "-")
+				r := run(t, &stepReader{[]byte(s.text(pcm, "")), step}, "encode", "--preset", s.preset, "-")
 				got := audioOf(messages(t, r.stdout))
 				if r.code != 0 || len(got) != 2*7200 {
 					t.Fatalf("by %d bytes: code %d, %d samples: %s", step, r.code, len(got)/2, r.stderr)

@@ -111,7 +111,7 @@ func TestPresetRefusals(t *testing.T) {
 func TestForcedRateIsReported(t *testing.T) {
 	slow, _ := wav(16000, 1, 16000)
 	r := run(t, bytes.NewReader(slow), "encode", "--preset", "speechify", "--force-format", "-")
-	if !strings.Contains(r.stderr, "taken for 24000 Hz as --preset speechify says, though its header says 16000 Hz") {
+	if !strings.Contains(r.stderr, "read as 24000 Hz because of --preset speechify, although its header says 16000 Hz") {
 		t.Errorf("stderr: %s", r.stderr)
 	}
 }

@@ -35,7 +35,7 @@ func probeCommand(streams Streams) *cli.Command {
 		echo.DefaultLead, echo.DefaultMaxMessage
 	return &cli.Command{
 		Name:  "probe",
-		Usage: "report what the inputs are, how loud they are, and what is odd about them",
+		Usage: "report the format, the loudness and likely faults of the inputs",
 		UsageText: "echocast probe [OPTIONS] INPUT...\n\n   echocast probe speech.mp3\n   echocast probe " +
 			"--png speech.png speech.mp3\n   tts | echocast probe --preset openai -",
 		Description: helpInputs + `
@@ -109,7 +109,8 @@ func (p *probeCmd) checkPictures(names []string) error {
 	if (p.png != "" || p.svg != "") && len(names) != 1 {
 		return usagef("--png and --svg draw one input, and there are %d", len(names))
 	}
-	return outfile.CheckAll(map[string]string{"--png": p.png, "--svg": p.svg}, names)
+	return cmp.Or(outfile.CheckEnding("--png", p.png, ".png"), outfile.CheckEnding("--svg", p.svg, ".svg"),
+		outfile.CheckAll(map[string]string{"--png": p.png, "--svg": p.svg}, names))
 }
 
 // drawTo writes a picture to a file, if one is named.

@@ -13,8 +13,8 @@ import (
 	"testing/iotest"
 )
 
-// probed has the fields of a report that these tests read.
-type probed struct {
+// probeReport has the fields of a report that these tests read.
+type probeReport struct {
 	Source, Error, Container, Codec string
 	Rate, Channels, Bits            int
 	Seconds                         float64
@@ -33,10 +33,10 @@ type probed struct {
 	Verdict                         string
 }
 
-func probe(t *testing.T, stdin io.Reader, args ...string) (probed, result) {
+func probe(t *testing.T, stdin io.Reader, args ...string) (probeReport, result) {
 	t.Helper()
 	r := run(t, stdin, append([]string{"probe", "--json"}, args...)...)
-	var p probed
+	var p probeReport
 	if err := json.Unmarshal([]byte(r.stdout), &p); err != nil {
 		t.Fatalf("%v: %s%s", err, r.stdout, r.stderr)
 	}
@@ -191,7 +191,7 @@ func TestProbeText(t *testing.T) {
 		"  level     peak -20.0 dBFS, RMS -23.0 dBFS, loudness -23.0 LUFS\n",
 		"  clipped   0 samples; offset ",
 		"  messages  20 of 50 ms, at most ",
-		"  note      the last 1 byte is no whole 2-byte frame and left out\n",
+		"  note      ignored the last 1 byte: not a whole 2-byte frame\n",
 		"  echocast  sends it bit for bit, already 24 kHz mono, in 20 messages of at most 50 ms\n",
 	} {
 		if !strings.Contains(r.stdout, want) {
@@ -224,7 +224,7 @@ func TestProbePictures(t *testing.T) {
 		}
 	}
 	nowhere := filepath.Join(dir, "no", "a.png")
-	if r := run(t, nil, "probe", "--png", nowhere, good); r.code != 1 || !strings.Contains(r.stderr, nowhere) {
+	if r := run(t, nil, "probe", "--png", nowhere, good); r.code != 2 || !strings.Contains(r.stderr, nowhere) {
 		t.Errorf("code %d, %s", r.code, r.stderr)
 	}
 }

@@ -35,6 +35,18 @@ func TestRehearsal(t *testing.T) {
 	}
 }
 
+// Audio, or another input that is no text, is not said as one.
+func TestSayRefusesWhatIsNoText(t *testing.T) {
+	file, _ := wav(24000, 1, 2400)
+	for _, in := range []string{string(file), "caf\xe9 au lait", strings.Repeat("\xfe\x01\x80", 30_000)} {
+		r := run(t, strings.NewReader(in), "say", "-")
+		if r.code != 3 || !strings.Contains(r.stderr, "standard input: this is no text in UTF-8; audio is spoken with: "+
+			"echocast send -") {
+			t.Errorf("%.8q: %+v", in, r)
+		}
+	}
+}
+
 // If an option names a real replica, echocast does not speak to a stand-in without --rehearse.
 func TestRealReplicaNeedsRehearse(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -81,7 +81,8 @@ func (r *replayCmd) check(names []string) error {
 	if _, err := r.target.peer.Options(r.streams.Warn); err != nil {
 		return err
 	}
-	return outfile.CheckAll(map[string]string{"--record": r.record}, names)
+	return cmp.Or(outfile.CheckEnding("--record", r.record, ".wav"),
+		outfile.CheckAll(map[string]string{"--record": r.record}, names))
 }
 
 func (r *replayCmd) run(ctx context.Context, names []string) error {

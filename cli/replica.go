@@ -70,8 +70,8 @@ Without a room key it prints the address of a page as well: a browser on this ma
 shows the replica, plays its sound, interrupts it and speaks a file. The address has a
 secret in it; whoever knows it can see the page.
 
-It can misbehave, so that a sender can be tested: --fault list lists the ways, and
-each session starts with them again. --script plays events from a FILE of JSON lines:
+It can misbehave, so that a sender can be tested: --fault list lists the faults. Each
+session starts with the same faults. --script plays events from a FILE of JSON lines:
   {"after_ms":1500,"event":{"message_type":"conversation","event_type":"conversation.tool_call",...}}
   {"on":"conversation.tool_result","nth":1,"after_ms":100,"event":{...}}
 after_ms counts from when the replica joined, or from the "nth" event of the type "on".
@@ -83,7 +83,7 @@ A missing seq and timestamp are filled in, except with "raw":true.
 				"both sides, the face and, as .vtt, the words; later sessions get new files FILE-2 and so on"),
 			option.New(&s.limit, "max-message", replica.DefaultMessageLimit, "drop messages of more than `BYTES`"),
 			&cli.StringSliceFlag{Name: "fault",
-				Usage: "misbehave by `NAME[=VALUE][,NAME...]`, such as delay=300ms; --fault list lists them"},
+				Usage: "misbehave by `NAME[=VALUE][,NAME...]`, such as delay=300ms; --fault list lists the faults"},
 			option.New(&s.script, "script", "", "send the events in `FILE` beside the replica's own"),
 			option.New(&s.user, "user", "", "play `FILE` as the user's microphone to each connection that hears (default: "+
 				"silent)"),
@@ -152,7 +152,7 @@ func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Lis
 			err)
 	}
 	if err != nil {
-		return nil, err
+		return nil, listenError("--listen", s.listen, err)
 	}
 	address, public := rtc.DialURL(listener.URL())
 	if lack := options.Risk(); public && lack != "" {
@@ -167,7 +167,8 @@ func (s *replicaCmd) open(ctx context.Context, serving *serve.Options) (*rtc.Lis
 
 // prepare checks the options and reads the script.
 func (s *replicaCmd) prepare() (*serve.Options, error) {
-	check := outfile.CheckAll(map[string]string{"--record": s.record}, nil)
+	check := cmp.Or(outfile.CheckEnding("--record", s.record, ".wav", ".webm", ".mp4"),
+		outfile.CheckAll(map[string]string{"--record": s.record}, nil))
 	if isVideoName(s.record) {
 		check = checkRecording(s.record)
 	}

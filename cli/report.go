@@ -12,6 +12,7 @@ import (
 
 	"echocast/internal/opener"
 	"echocast/internal/option"
+	"echocast/internal/outfile"
 	"echocast/internal/output"
 	"echocast/internal/shutdown"
 	"echocast/internal/terminal"
@@ -31,11 +32,11 @@ func reportCommand(streams Streams) *cli.Command {
 	r := &reportCmd{streams: streams}
 	return &cli.Command{
 		Name:  "report",
-		Usage: "draw a page of what happened in a session",
+		Usage: "make an HTML page from the trace of a session",
 		UsageText: "echocast report [OPTIONS] TRACE\n\n   echocast send --trace session.ndjson speech.wav\n" +
 			"   echocast report session.ndjson",
 		Description: `A TRACE is a file that --trace recorded, or - for standard input. The page is one
-HTML file that needs no other. If the process was killed while it recorded, the
+HTML file without external parts. If the process was killed while it recorded, the
 page shows what was recorded until then.`,
 		Flags: []cli.Flag{
 			option.New(&r.output, "output, o", "", "write the page to `FILE`; - is stdout (default: TRACE with .html)"),
@@ -61,8 +62,10 @@ func (r *reportCmd) run(ctx context.Context, names []string) error {
 	if r.opens && file == stdinName {
 		return usagef("--open shows a file: name one with --output")
 	}
-	if err := checkOutput(file, name, r.output == ""); err != nil {
-		return err
+	if file != stdinName {
+		if err := checkOutput(file, name, r.output == ""); err != nil {
+			return err
+		}
 	}
 	stdin, restore := terminal.ReadUntil(ctx, r.streams.In)
 	defer restore()
@@ -105,7 +108,7 @@ func traceName(names []string, stdin io.Reader) (string, error) {
 		return "", usagef("name one trace, or - for standard input; --trace of echocast send records one")
 	}
 	if names[0] == stdinName && terminal.Is(stdin) {
-		return "", usagef("standard input is a terminal; name a trace")
+		return "", usagef("standard input is a terminal; name a trace that --trace recorded, such as session.ndjson")
 	}
 	return names[0], nil
 }
@@ -115,7 +118,7 @@ func traceName(names []string, stdin io.Reader) (string, error) {
 func checkOutput(output, name string, isDefault bool) error {
 	target, err := os.Stat(output)
 	if err != nil {
-		return nil // os.Create reports other errors
+		return outfile.CheckAll(map[string]string{"--output": output}, nil)
 	}
 	if in, err := os.Stat(name); err == nil && os.SameFile(target, in) {
 		return usagef("-o %s would overwrite the trace", output)
@@ -123,7 +126,7 @@ func checkOutput(output, name string, isDefault bool) error {
 	if isDefault && !trace.IsReport(output) {
 		return usagef("%s exists and is not a report: name another file with --output, or this one to replace it", output)
 	}
-	return nil
+	return outfile.CheckAll(map[string]string{"--output": output}, nil)
 }
 
 // openTrace opens a trace. The caller closes it.

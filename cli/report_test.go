@@ -7,6 +7,10 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"echocast/internal/testenv"
+	"echocast/internal/testwait"
 )
 
 const goldenTrace = "../testdata/trace/session.ndjson"
@@ -46,17 +50,17 @@ func TestReportOpens(t *testing.T) {
 		t.Skip("xdg-open is not the desktop's program here")
 	}
 	dir, name := t.TempDir(), write(t, "mine.ndjson", goldenTraceData(t))
-	script := []byte("#!/bin/sh\nprintf %s \"$1\" > \"${0%/*}/opened\"\n")
-	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), script, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testenv.WriteScript(t, dir, "xdg-open", `printf %s "$1" > "${0%/*}/opened"`)
 	t.Setenv("PATH", dir)
 	page := strings.TrimSuffix(name, ".ndjson") + ".html"
 	if r := run(t, nil, "report", "--open", name); r.code != 0 {
 		t.Errorf("%+v", r)
 	}
-	if opened, err := os.ReadFile(filepath.Join(dir, "opened")); err != nil || string(opened) != page {
-		t.Errorf("%q was opened, %v", opened, err)
+	var opened []byte
+	for ctx := testwait.Context(t); string(opened) != page; time.Sleep(10 * time.Millisecond) {
+		if opened, _ = os.ReadFile(filepath.Join(dir, "opened")); ctx.Err() != nil {
+			t.Fatalf("%q was opened", opened)
+		}
 	}
 	t.Setenv("PATH", t.TempDir())
 	r := run(t, nil, "report", "--open", name)

@@ -3,9 +3,12 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 
@@ -49,7 +52,7 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 	text.Name = "text"
 	if len(arguments) == 1 && arguments[0] == stdinName {
 		if terminal.Is(s.streams.In) {
-			return usagef("standard input is a terminal; pipe text into it, or give the text as an argument")
+			return usagef("standard input is a terminal; %s", pipeText)
 		}
 		stdin, restore := terminal.ReadUntil(ctx, s.streams.In)
 		defer restore()
@@ -69,7 +72,9 @@ func (s *sayCmd) run(ctx context.Context, arguments []string) error {
 	}
 	options := &echo.Options{OnReceipt: func(r echo.Receipt) { receipt = r }}
 	return target.talk(ctx, options, out, func(session *echo.Session) error {
-		_, err = session.Say(ctx, text)
+		if _, err = session.Say(ctx, text); errors.Is(err, echo.ErrNoText) {
+			err = fmt.Errorf("%w; %s", err, pipeText)
+		}
 		return cmp.Or(shutdown.Cause(ctx, unsupported(err)), out.spoken(receipt))
 	})
 }
@@ -98,12 +103,20 @@ func (s *sayCmd) plan(ctx context.Context, text echo.Text) error {
 	return shutdown.Cause(ctx, err)
 }
 
-// pieces reads standard input in pieces as they arrive. It does not cut words or tags.
+var errNoText = errors.New("this is no text in UTF-8; audio is spoken with: echocast send -")
+
+// pipeText says what to type.
+const pipeText = `pipe text into it, or give the text: echocast say "Hello"`
+
+// pieces reads standard input in pieces as they arrive. It does not cut words or tags, and refuses
+// what is no text.
 func pieces(r io.Reader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		for piece, err := range textcut.Words(r) {
 			if err != nil {
 				err = inputError("standard input", err)
+			} else if !utf8.ValidString(piece) || strings.ContainsRune(piece, 0) {
+				err = inputError("standard input", errNoText)
 			}
 			if !yield(piece, err) {
 				return

@@ -67,20 +67,20 @@ space on a terminal, interrupts the replica and drops the waiting inputs; with
 
 func (s *sendCmd) speakFlags() []cli.Flag {
 	return []cli.Flag{
-		option.New(&s.record, "record", "", "in a rehearsal: write what the replica heard to `FILE`.wav, sample for sample; "+
-			"FILE.webm, FILE.mp4, or in a room FILE.wav: the call, replica left, user right, and what was heard as .vtt"),
+		option.New(&s.record, "record", "", "in a rehearsal: write exactly the samples that the replica heard to "+
+			"`FILE`.wav; to FILE.webm or FILE.mp4, or in a room to FILE.wav, the call, replica left, user right, and its "+
+			"words as .vtt"),
 		option.Bool(&s.target.page, "page", "in a rehearsal: print the address of a page that shows the replica, speak when "+
 			"a browser has opened it, and stay until it is closed"),
 		option.New(&s.wait, "wait", waitPlayed, "`WHEN` an utterance has ended: once it was played, or sent"),
 		option.New(&s.as, "as", asMessages, "`WAY` to speak: messages (conversation.echo), or microphone: an audio track "+
 			"in a Daily room"),
 		option.New(&s.gap, "gap", 0, "silence of this `TIME` between two inputs (default: none)"),
-		option.New(&s.monitor, "monitor", "", "play what the replica gets, in time with it, or write it to a WAV file: "+
-			"`WHERE` is play, which may be left out before another option or at the end, or the name of the file "+
-			"(default: neither)"),
-		option.New(&s.hear, "hear", "", "write what is said in the room meanwhile to `FILE`: WAV, or else samples of 16 "+
+		option.New(&s.monitor, "monitor", "", "play the audio that the replica gets, in time with it, or write it to a WAV "+
+			"file: `WHERE` is play (also if no value follows) or the name of the file (default: neither)"),
+		option.New(&s.hear, "hear", "", "write what is said in the room to `FILE`: WAV, or else samples of 16 "+
 			"bits; 16 kHz, mono (default: nothing)"),
-		option.New(&s.hearFrom, "hear-from", room.User, "with --hear: `WHOM`: user, replica or all"),
+		option.New(&s.hearFrom, "hear-from", room.User, "with --hear: hear `WHOM`: user, replica or all"),
 		option.Bool(&s.bargeIn, "barge-in", "fall silent when the user begins to speak"),
 		option.Bool(&s.resume, "resume", "after an interrupt, continue from the last pause that was heard"),
 		option.New(&s.onLoss, "on-loss", string(echo.ReconnectAbandon), "`WHAT` to do when the connection is lost in "+
@@ -169,7 +169,7 @@ func (s *sendCmd) checkValues(names []string) error {
 	case s.target.page && s.target.isSet():
 		return usagef("--page shows the stand-in of a rehearsal, and --to and --pal name another replica; leave one out")
 	case s.text != "" && len(names) != 1:
-		return usagef("--text is what one input says, and there are %d", len(names))
+		return usagef("--text is the text of one input, and there are %d", len(names))
 	case s.gap < 0:
 		return usagef("--gap must not be negative")
 	case s.idle < 0:
@@ -192,9 +192,11 @@ func (s *sendCmd) checkFiles(names []string) error {
 	if err != nil {
 		return err
 	}
-	return outfile.CheckAll(map[string]string{
-		"--record": s.record, "--trace": s.target.trace, "--hear": s.hear, "--monitor": monitored,
-		"--record (subtitles)": s.subtitles()}, names)
+	return cmp.Or(outfile.CheckEnding("--record", s.record, ".wav", ".webm", ".mp4"),
+		outfile.CheckEnding("--hear", s.hear, heardEndings...), outfile.CheckEnding("--monitor", monitored, ".wav"),
+		outfile.CheckAll(map[string]string{
+			"--record": s.record, "--trace": s.target.trace, "--hear": s.hear, "--monitor": monitored,
+			"--record (subtitles)": s.subtitles()}, names))
 }
 
 // recordsCall reports whether --record means both sides of the call, and not what the stand-in

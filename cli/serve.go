@@ -69,7 +69,7 @@ func serveCommand(streams Streams, server *Server) *cli.Command {
 	s := &serveCmd{streams: streams}
 	return &cli.Command{
 		Name:  "serve",
-		Usage: "hold many conversations in which programs speak by HTTP",
+		Usage: "run the gateway, an HTTP API for many conversations at a time",
 		UsageText: `echocast serve [OPTIONS]
 
    echocast serve --rehearse
@@ -77,8 +77,8 @@ func serveCommand(streams Streams, server *Server) *cli.Command {
    curl -T speech.wav http://127.0.0.1:8880/v1/conversations/ID/speech`,
 		Description: `A program creates a conversation in any room, sends audio, and gets the receipt and the
 events of the room. docs/gateway.md describes the requests. A conversation that it
-creates with a PAL needs TAVUS_API_KEY, and costs money until it is ended; at its start
-it ends the conversations that an earlier run left open.
+creates with a PAL needs TAVUS_API_KEY, and costs money until it is ended. When it
+starts, serve ends the conversations that an earlier run left open.
 
 It listens on this machine, where it needs no tokens. On other addresses it needs a
 file of tokens and TLS:
@@ -87,9 +87,9 @@ Each line of FILE is the SHA-256 of a bearer token, what it may do (create, spea
 listen, separated by commas) and a name for the log. SIGHUP makes echocast read FILE,
 the certificate and its key again; if one cannot be read, the earlier one stays in force.
 
-SIGTERM or Ctrl-C ends it: it takes nothing new, finishes the utterances that it has
-within --drain, interrupts and reports the rest, and ends what it created. A second
-signal ends it at once.`,
+After SIGTERM or Ctrl-C it refuses new requests, finishes utterances for up to --drain,
+interrupts and reports the rest, ends the conversations that it created, and exits. A
+second signal ends it at once.`,
 		Flags: option.Join([]cli.Flag{
 			option.New(&s.listen, "listen", "127.0.0.1:8880", "`ADDRESS` to listen on; port 0 takes a free one"),
 			option.Bool(&s.options.Rehearse, "rehearse", "speak to stand-in replicas in this process only"),
@@ -202,9 +202,13 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 		defer signal.Stop(hangup)
 		s.options.Reload = hangup
 	}
+	token := ""
+	if s.options.Tokens != nil {
+		token = `-H "Authorization: Bearer TOKEN" `
+	}
 	if !s.quiet { // from here on signals do what the help says
 		s.streams.Warn(`the gateway listens; see it at %s/, or create a conversation: `+
-			`curl -d '{"to":"rehearsal"}' %s/v1/conversations`, url, url)
+			`curl %s-d '{"to":"rehearsal"}' %s/v1/conversations`, url, token, url)
 	}
 	shutdown.Extend(s.options.Drain)
 	err = server.Serve(ctx, listener, &s.options)
@@ -220,7 +224,7 @@ func (s *serveCmd) run(ctx context.Context, server *Server) error {
 func (s *serveCmd) open() (listener net.Listener, url string, err error) {
 	host, _, err := net.SplitHostPort(s.listen)
 	if err != nil {
-		return nil, "", usagef("--listen %s: it must be HOST:PORT, such as 127.0.0.1:8880", s.listen)
+		return nil, "", listenError("--listen", s.listen, err)
 	}
 	certificate, err := s.serving.Certificate(s.streams.Warn)
 	if err != nil {
@@ -240,7 +244,7 @@ func (s *serveCmd) open() (listener net.Listener, url string, err error) {
 	}
 	listener, err = net.Listen("tcp", s.listen)
 	if err != nil {
-		return nil, "", err
+		return nil, "", listenError("--listen", s.listen, err)
 	}
 	scheme := "http"
 	if certificate != nil {
@@ -254,4 +258,19 @@ func (s *serveCmd) open() (listener net.Listener, url string, err error) {
 		s.options.Cluster.Advertise = url
 	}
 	return listener, url, nil
+}
+
+// listenError reports an address of an option on which echocast cannot listen.
+func listenError(name, address string, err error) error {
+	host, _, _ := strings.Cut(address, "/")
+	if _, _, malformed := net.SplitHostPort(host); malformed != nil {
+		return usagef("%s %s: it must be HOST:PORT, such as 127.0.0.1:8870", name, address)
+	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return usagef("%s %s: another program uses this port; name another port, or 0 for a free one", name, address)
+	}
+	if inner, ok := errors.AsType[*net.OpError](err); ok {
+		err = inner.Err
+	}
+	return usagef("%s %s: %v", name, address, err)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"net"
 	"os"
@@ -34,7 +35,7 @@ func TestServeOptions(t *testing.T) {
 		{"--bot-host wss://bots.example", "--bot-host wss://bots.example: it must be HOST, HOST:PORT or *.DOMAIN"},
 		{"--otlp 127.0.0.1:4318", "--otlp 127.0.0.1:4318: it must be a URL such as http://127.0.0.1:4318"},
 		{"--tokens none", "--tokens none: "},
-		{"--listen 8880", "--listen 8880: it must be HOST:PORT, such as 127.0.0.1:8880"},
+		{"--listen 8880", "--listen 8880: it must be HOST:PORT, such as 127.0.0.1:8870"},
 		{"--listen 0.0.0.0:0", "--listen 0.0.0.0:0: other machines reach this address, so it needs --tokens FILE"},
 		{"--listen :0", "--listen :0: other machines reach this address, so it needs --tokens FILE"},
 		{"--listen 0.0.0.0:0 --tokens " + tokens, "--listen 0.0.0.0:0: tokens and speech would be sent in clear"},
@@ -67,7 +68,8 @@ func TestServeOptions(t *testing.T) {
 	if err := runApp(t.Context(), args, Streams{Out: &bytes.Buffer{}, Err: errs}, server); err != nil || !served {
 		t.Errorf("served: %t, %v", served, err)
 	}
-	if !strings.Contains(errs.String(), "echocast: the gateway listens") {
+	if said := errs.String(); !strings.Contains(said, "echocast: the gateway listens") ||
+		!strings.Contains(said, `curl -H "Authorization: Bearer TOKEN" -d`) {
 		t.Errorf("stderr: %s", errs)
 	}
 }
@@ -90,6 +92,31 @@ func TestServeLogsJSON(t *testing.T) {
 		}
 		if n := strings.Count(errs.String(), `"conversation":"c1"`); n != want {
 			t.Errorf("%s: %d records, want %d:\n%s", args, n, want, errs)
+		}
+	}
+}
+
+// An address on which a command cannot listen is wrong usage, and the message names its option.
+func TestAddressesToListenOn(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	server := &Server{Serve: func(context.Context, net.Listener, *ServeOptions) error { return errors.New("served") }}
+	for _, command := range []string{"replica --listen", "serve --rehearse --listen", "listen --webhook"} {
+		name := command[strings.LastIndex(command, " ")+1:]
+		for address, says := range map[string]string{
+			taken.Addr().String(): ": another program uses this port; name another port, or 0 for a free one",
+			"127.0.0.1:99999":     ": address 99999: invalid port",
+			"8870":                ": it must be HOST:PORT, such as 127.0.0.1:8870",
+		} {
+			args := append([]string{"echocast"}, strings.Fields(command+" "+address)...)
+			err := runApp(t.Context(), args, Streams{Out: &bytes.Buffer{}, Err: &bytes.Buffer{}}, server)
+			if exitCode(err) != exitUsage || err.Error() != name+" "+address+says {
+				t.Errorf("%s: %v", args, err)
+			}
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (r *reporter) end(in *speak.Input, err error) error {
 		r.status()
 		r.status = nil
 	}
-	for _, warning := range in.Audio.Warnings() {
+	for _, warning := range in.Warnings() {
 		r.say("%s: %s", in.Title(), warning)
 	}
 	receipts := r.receipts

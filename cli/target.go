@@ -89,10 +89,14 @@ func (o *targetOptions) check(warn output.WarnFunc) error {
 	if err := option.OneOf("--ready-when", o.readyWhen, "", "joined", "audio", "video"); err != nil {
 		return err
 	}
+	if _, err := room.Lookup(o.to); o.to != "" && err != nil {
+		return asJoinError(err)
+	}
 	if _, err := o.peer.Options(warn); err != nil {
 		return err
 	}
-	return cmp.Or(o.create.check(o.to), o.checkFallback(), outfile.CheckAll(map[string]string{"--trace": o.trace}, nil))
+	return cmp.Or(o.via.check(), o.create.check(o.to), o.checkFallback(),
+		outfile.CheckAll(map[string]string{"--trace": o.trace}, nil))
 }
 
 // checkSpeech validates the settings of what is spoken in the room.
@@ -231,6 +235,10 @@ func asJoinError(err error) error {
 	if address, ok := errors.AsType[*room.AddressError](err); ok {
 		return usagef("--to: %v", address)
 	}
+	if unknown, ok := errors.AsType[*room.UnknownSchemeError](err); ok {
+		return usagef("--to %s: not the address of a room: it begins with http:// or https:// (echocast replica, Daily), "+
+			"livekit+wss:// or tavus:", unknown.Address)
+	}
 	if credential, ok := errors.AsType[*room.CredentialError](err); ok {
 		return usagef("%v", credential)
 	}
@@ -258,11 +266,7 @@ func (o *targetOptions) connect(ctx context.Context, with room.Options, record s
 	if !o.isSet() {
 		out.isRehearsal = true
 		out.say("rehearsal: a stand-in replica in this process; nobody hears this")
-		if options.Record = record; record != "" { // it fails before anything is said
-			if err := outfile.Check(record); err != nil {
-				return nil, fmt.Errorf("--record %s: %w", record, plain(err))
-			}
-		}
+		options.Record = record
 	}
 	joined, err := call.Join(ctx, options)
 	if err != nil {
@@ -354,8 +358,7 @@ func callAll(all []func() error) (err error) {
 // that may help.
 func asCallError(err error) error {
 	if address, ok := errors.AsType[*call.WebhookError](err); ok {
-		return usagef("--webhook %s: %v; it is an address to listen on, such as %s/callbacks", address.Address, err,
-			defaultWebhook)
+		return listenError("--webhook", address.Address, address.Err)
 	}
 	if _, ok := errors.AsType[*call.EndError](err); ok {
 		return &output.PrintedError{Err: err}

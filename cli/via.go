@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"net/url"
 	"strings"
 
 	"github.com/mdp/qrterminal/v3"
@@ -54,6 +55,15 @@ func webhookURLFlag(into *string) cli.Flag {
 		"that of a tunnel (default: none)")
 }
 
+// check refuses a --webhook-url that no service can reach.
+func (o *viaOptions) check() error {
+	u, err := url.Parse(o.webhookURL)
+	if o.webhookURL != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+		return usagef("--webhook-url %s: it must be https://HOST or http://HOST", o.webhookURL)
+	}
+	return nil
+}
+
 // receives reports whether events of a conversation are received by webhooks.
 func (o *viaOptions) receives() bool { return o.webhook != "" || o.webhookURL != "" }
 
@@ -93,7 +103,7 @@ func (o *targetOptions) checkVia() error {
 		return usagef("%s needs a room, and there is none over REST: give --via daily", via.needsRoom)
 	case via.receives() && !o.isREST():
 		return usagef("--webhook receives the events of a conversation that is reached over REST; in a room " +
-			"they come by themselves")
+			"they arrive without it")
 	}
 	return nil
 }
@@ -145,7 +155,7 @@ func (o *targetOptions) checkFallback() error {
 	case o.fallback == "":
 		return nil
 	case !o.isDaily() && !o.isREST():
-		return usagef("--fallback microphone publishes an audio track in a Daily room, and this is none: leave it out")
+		return usagef("--fallback microphone needs a Daily room for its audio track: leave it out")
 	}
 	if err := option.OneOf("--fallback", o.fallback, asMicrophone); err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 )
 
 // errTalkFailed says that a talk was not heard as it expects.
-var errTalkFailed = errors.New("not all is as expected")
+var errTalkFailed = errors.New("some utterances were not heard as expected")
 
 // testCmd is the test command.
 type testCmd struct {
@@ -30,13 +30,13 @@ func testCommand(streams Streams) *cli.Command {
 	t := &testCmd{streams: streams}
 	return &cli.Command{
 		Name:  "test",
-		Usage: "speak talks through a stand-in replica, and fail if they are not heard as expected",
+		Usage: "speak scripted talks to a stand-in replica, and fail if it does not hear them as expected",
 		UsageText: "echocast test [OPTIONS] TALK...\n\n   echocast test talk.yaml\n" +
 			"   echocast test --junit report.xml talks/*.yaml",
 		Description: `A TALK is a file in YAML that lists what to speak (files, or what commands print),
 how each utterance ends, and bounds: on first audio, gaps, lead, lateness and the
-time that an interrupt takes. docs/voice-ci.md has all of it. Nothing leaves this
-machine but what the commands do.`,
+time that an interrupt takes. docs/voice-ci.md describes the file. echocast itself
+uses no network; the commands may.`,
 		Flags: []cli.Flag{
 			option.New(&t.junit, "junit", "", "write the results to `FILE` as JUnit XML (default: not written)"),
 			option.Bool(&t.json, "json", "print one JSON object a line"),

@@ -41,7 +41,7 @@ func TestVoiceTest(t *testing.T) {
 			t.Errorf("%q is missing:\n%s", want, r.stdout)
 		}
 	}
-	if r.code != 11 || r.stderr != "echocast: not all is as expected\n" {
+	if r.code != 11 || r.stderr != "echocast: some utterances were not heard as expected\n" {
 		t.Errorf("code %d, %s", r.code, r.stderr)
 	}
 	written, err := os.ReadFile(report)

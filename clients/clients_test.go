@@ -13,7 +13,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,11 +20,11 @@ import (
 	"github.com/coder/websocket"
 
 	"echocast/gateway"
+	"echocast/internal/nodetest"
 	"echocast/internal/testwait"
 )
 
-// gatewayHere serves rehearsals on this machine until the test ends, and returns its
-// address.
+// gatewayHere serves rehearsals on this machine until the test ends, and returns its HOST:PORT.
 func gatewayHere(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,7 +41,7 @@ func gatewayHere(t *testing.T) string {
 			t.Error(err)
 		}
 	})
-	return cutHere(t, listener.Addr().String())
+	return listener.Addr().String()
 }
 
 // cutHere passes requests on to a gateway, but cuts each connection for events after three of
@@ -98,7 +97,12 @@ func botHere(t *testing.T) string {
 // runClient runs a program that checks a client by itself.
 func runClient(t *testing.T, env []string, name string, arguments ...string) {
 	t.Helper()
-	command := exec.CommandContext(testwait.Context(t), name, append(arguments, gatewayHere(t), botHere(t))...)
+	runProgram(t, env, name, append(arguments, cutHere(t, gatewayHere(t)), botHere(t))...)
+}
+
+func runProgram(t *testing.T, env []string, name string, arguments ...string) {
+	t.Helper()
+	command := exec.CommandContext(testwait.Context(t), name, arguments...)
 	command.Env = append(os.Environ(), env...)
 	out, err := command.CombinedOutput()
 	if err != nil || string(out) != "ok\n" {
@@ -106,16 +110,11 @@ func runClient(t *testing.T, env []string, name string, arguments ...string) {
 	}
 }
 
-// need skips a test where something is not installed that make browser installs, or
-// fails it where ECHOCAST_REQUIRE_BROWSER is set.
-func need(t *testing.T, program string, files ...string) {
+// needPython skips a test if Python is not installed, or fails it if ECHOCAST_REQUIRE_BROWSER is
+// set.
+func needPython(t *testing.T) {
 	t.Helper()
-	_, err := exec.LookPath(program)
-	for _, file := range files {
-		if _, missing := os.Stat(file); missing != nil {
-			err = missing
-		}
-	}
+	_, err := exec.LookPath("python3")
 	switch {
 	case err == nil:
 	case os.Getenv("ECHOCAST_REQUIRE_BROWSER") != "":
@@ -125,30 +124,33 @@ func need(t *testing.T, program string, files ...string) {
 	}
 }
 
+var pythonEnv = []string{"PYTHONPATH=python", "PYTHONDONTWRITEBYTECODE=1"}
+
 func TestPythonClient(t *testing.T) {
 	t.Parallel()
-	need(t, "python3")
-	runClient(t, []string{"PYTHONPATH=python", "PYTHONDONTWRITEBYTECODE=1"}, "python3", "testdata/speaks.py")
+	needPython(t)
+	runClient(t, pythonEnv, "python3", "testdata/speaks.py")
 }
 
-// TestJavaScriptClient compiles the client, and runs it in Node.js with the WebSocket of ws.
+func TestPythonClientContinues(t *testing.T) {
+	t.Parallel()
+	needPython(t)
+	testContinues(t, pythonEnv, "python3", "testdata/continues.py")
+}
+
 func TestJavaScriptClient(t *testing.T) {
 	t.Parallel()
-	const ws = "../carrier/carriertest/node/node_modules/ws"
-	need(t, "node", ws, "js/node_modules/typescript")
-	built := t.TempDir()
-	compile := exec.CommandContext(testwait.Context(t), "node", "js/node_modules/typescript/bin/tsc",
-		"--project", "js", "--outDir", built)
-	if out, err := compile.CombinedOutput(); err != nil {
-		t.Fatalf("%v:\n%s", err, out)
-	}
-	if err := os.WriteFile(filepath.Join(built, "package.json"), []byte(`{"type":"module"}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	socket, err := filepath.Abs(filepath.Join(ws, "wrapper.mjs"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	env := []string{"CLIENT=" + filepath.Join(built, "index.js"), "WS=" + socket}
-	runClient(t, env, "node", "testdata/speaks.mjs")
+	runClient(t, nodetest.Client(t, ".."), "node", "testdata/speaks.mjs")
+}
+
+func TestJavaScriptClientContinues(t *testing.T) {
+	t.Parallel()
+	testContinues(t, nodetest.Client(t, ".."), "node", "testdata/continues.mjs")
+}
+
+// In whatever moment of continuing on another connection the program writes, marks, ends, listens
+// or pauses: nothing is lost, and every promise settles.
+func TestJavaScriptClientReconnects(t *testing.T) {
+	t.Parallel()
+	runProgram(t, nodetest.Client(t, ".."), "node", "testdata/reconnects.mjs")
 }

@@ -19,22 +19,24 @@ var exported = []struct {
 	value any
 	about string
 }{
-	{gateway.Spec{}, "What conversation is to be created."},
+	{gateway.Spec{}, "The conversation to create."},
 	{gateway.Bot{}, "A voice bot made for the telephone, which holds the conversation."},
-	{gateway.Info{}, "Where a conversation stands."},
-	{gateway.BotInfo{}, "Where the call of a bot stands."},
-	{gateway.Takeover{}, "Where a conversation went on on another node of a cluster."},
-	{gateway.UtteranceInfo{}, "Where an utterance stands."},
+	{gateway.Info{}, "The state of a conversation."},
+	{gateway.BotInfo{}, "The state of a bot's call."},
+	{gateway.Takeover{}, "A takeover: another node of the cluster continued the conversation."},
+	{gateway.UtteranceInfo{}, "The state of an utterance."},
 	{gateway.SpokenPart{}, "The receipt of an utterance, or of a part of one that was continued."},
 	{gateway.Interrupted{}, "What an interrupt ended."},
 	{gateway.Mark{}, "A place in an utterance, which was heard or dropped."},
-	{gateway.Listening{}, "What comes back as binary messages after the order listen."},
+	{gateway.Connected{}, "The first message on a WebSocket: the id of the event before the first one that follows."},
+	{gateway.Received{}, "How many bytes of an utterance's audio have arrived and are stored."},
+	{gateway.Listening{}, "The format of the binary messages after the command listen."},
 	{gateway.Lost{}, "Audio that a listener has lost, because it was slow."},
-	{gateway.Order{}, "What a client asks for by a WebSocket."},
-	{gateway.Problem{}, "An error, as RFC 9457 has it."},
+	{gateway.Order{}, "A command of a client on a WebSocket."},
+	{gateway.Problem{}, "An error, in the form of RFC 9457."},
 	{echo.Receipt{}, "What was sent of an utterance, and what was heard."},
 	{echo.HeardWords{}, "The words that were heard, and the rest."},
-	{echo.FeedStats{}, "How fast the audio came."},
+	{echo.FeedStats{}, "How fast the audio arrived."},
 }
 
 // words are the strings that a type of strings may be.
@@ -43,7 +45,8 @@ var words = map[reflect.Type][]string{
 		string(gateway.Starting), string(gateway.Open), string(gateway.Draining), string(gateway.Ending),
 		string(gateway.Ended),
 	},
-	reflect.TypeFor[gateway.Phase](): {string(gateway.Waiting), string(gateway.Speaking), string(gateway.Over)},
+	reflect.TypeFor[gateway.OrderType](): orderNames(),
+	reflect.TypeFor[gateway.Phase]():     {string(gateway.Waiting), string(gateway.Speaking), string(gateway.Over)},
 	reflect.TypeFor[gateway.BotState](): {
 		string(gateway.BotConnected), string(gateway.BotHungUp), string(gateway.BotLost), string(gateway.BotStopped),
 	},
@@ -54,6 +57,13 @@ var words = map[reflect.Type][]string{
 	reflect.TypeFor[echo.ReconnectPolicy](): {
 		string(echo.ReconnectAbandon), string(echo.ReconnectRestart), string(echo.ReconnectResume),
 	},
+}
+
+func orderNames() (names []string) {
+	for _, one := range gateway.OrderTypes {
+		names = append(names, string(one))
+	}
+	return names
 }
 
 // TestTypeScriptTypesMatchGateway compares the types of the TypeScript client with the Go

@@ -12,7 +12,7 @@
 //	bucket echocast-v1-conversations   ID → what the gateway needs to take the conversation over
 //	bucket echocast-v1-progress        ID → {"claim","data"}: how far an utterance is
 //	stream echocast-v1-events          echocast.v1.events.ID: batches of events, in order
-//	stream echocast-v1-audio           echocast.v1.audio.ID.UTTERANCE: what is to be said
+//	stream echocast-v1-audio           echocast.v1.audio.ID.UTTERANCE: unspoken audio
 //	subject echocast.v1.place          who has a free slot? {"node","address","zone","free","late"}
 //
 // Each append to the events names the sequence of the batch before, as each write of a lease
@@ -29,10 +29,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -54,6 +55,8 @@ var (
 
 	// Why a node cannot join.
 
+	// ErrDirectory says that an embedded server cannot keep its files in Options.Dir.
+	ErrDirectory = errors.New("embedded NATS cannot keep its files there")
 	// ErrUnreachable says that no server of NATS answers as one.
 	ErrUnreachable = errors.New("no server of NATS can be reached")
 	// ErrUntrusted says that nobody whom this node trusts has signed a server's certificate.
@@ -70,7 +73,8 @@ var (
 type Options struct {
 	// Servers are URLs of NATS, separated by commas, or Embedded.
 	Servers string
-	// Dir is the directory in which an embedded server keeps its files.
+	// Dir is the directory in which an embedded server keeps its files. One process at a time
+	// may use it.
 	Dir string
 	// Creds is a file of NATS credentials; empty: none.
 	Creds string
@@ -97,7 +101,7 @@ type Cluster struct {
 	node    string
 	log     *slog.Logger
 
-	server                          *server.Server // nil unless it is embedded
+	server                          *embedded // nil unless there is one
 	conn                            *nats.Conn
 	js                              jetstream.JetStream
 	leader                          nats.JetStreamContext // reads from the leader of a stream
@@ -112,18 +116,23 @@ type Cluster struct {
 	gateway Gateway
 
 	adopting sync.Mutex
+
+	repairing sync.WaitGroup
+	unwritten chan struct{}         // has an element when a write has failed
+	failure   atomic.Pointer[error] // why nothing can be stored
 }
 
 // Open joins the cluster. Close leaves it.
 func Open(ctx context.Context, o Options) (*Cluster, error) {
-	c := &Cluster{options: o, node: randomHex(8), log: o.Log, entries: map[string]*entry{}}
+	c := &Cluster{options: o, node: randomHex(8), log: o.Log, entries: map[string]*entry{},
+		unwritten: make(chan struct{}, 1)}
 	c.lease.TTL = cmp.Or(o.TTL, DefaultTTL)
 	c.lease.Margin = c.lease.TTL / 10
 	c.options.Replicas = cmp.Or(o.Replicas, 1)
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
-	if err := c.connect(); err != nil {
+	if err := c.connect(ctx); err != nil {
 		return nil, err
 	}
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -132,7 +141,13 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 		cancel()
 		c.disconnect()
 		c.running.Wait()
+		if o.Servers == Embedded {
+			err = fmt.Errorf("embedded NATS in %s: %w", withFree(o.Dir, freeBytes(o.Dir)), err)
+		}
 		return nil, fmt.Errorf("cluster: %w", err)
+	}
+	if c.server != nil {
+		c.repairing.Go(func() { c.repair(watching) })
 	}
 	c.running.Go(func() { c.renew(watching) })
 	return c, nil
@@ -145,8 +160,8 @@ const (
 	joinPause   = 500 * time.Millisecond
 )
 
-// refusal is why JetStream does not make what this node needs; nil where that passes, such
-// as that it has no leader.
+// refusal returns why JetStream does not create what this node needs. It returns nil for errors
+// that pass, such as a missing leader.
 func refusal(err error) error {
 	const busy, noPeers, notClustered = 503, 10005, 10074
 	answer, ok := errors.AsType[*jetstream.APIError](err)
@@ -203,7 +218,7 @@ func (c *Cluster) tryCreate(ctx context.Context) error {
 var errNotKnown = errors.New("NATS did not list the conversations in time")
 
 // connect connects to NATS. It starts an embedded server first, if one is configured.
-func (c *Cluster) connect() (err error) {
+func (c *Cluster) connect(ctx context.Context) (err error) {
 	options := []nats.Option{
 		nats.Name("echocast " + c.node), nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond),
 		nats.ReconnectJitter(50*time.Millisecond, 50*time.Millisecond), nats.PingInterval(5 * time.Second),
@@ -224,9 +239,16 @@ func (c *Cluster) connect() (err error) {
 		}
 		servers, options = "", append(options, nats.InProcessServer(c.server))
 	}
-	if c.conn, err = nats.Connect(servers, options...); err != nil {
+	for try := 1; ; try++ {
+		c.conn, err = nats.Connect(servers, options...)
+		if !isTimeout(err) || try == connectTries || ctx.Err() != nil {
+			break
+		}
+		c.log.Warn("NATS does not answer", "error", err)
+	}
+	if err != nil {
 		c.disconnect()
-		return fmt.Errorf("cluster: %w: %w", whyNot(err), err)
+		return fmt.Errorf("cluster: %w: %w", connectError(err), err)
 	}
 	c.js, err = jetstream.New(c.conn)
 	if err == nil {
@@ -238,8 +260,17 @@ func (c *Cluster) connect() (err error) {
 	return err
 }
 
-// whyNot is the kind of an error of connecting.
-func whyNot(err error) error {
+// connectTries is how often connect tries where NATS does not answer in time: on a busy machine it
+// may take longer than the two seconds of one try.
+const connectTries = 5
+
+func isTimeout(err error) bool {
+	timed, ok := errors.AsType[net.Error](err)
+	return errors.Is(err, nats.ErrTimeout) || ok && timed.Timeout()
+}
+
+// connectError is the kind of an error of connecting.
+func connectError(err error) error {
 	_, isUntrusted := errors.AsType[*tls.CertificateVerificationError](err)
 	switch {
 	case isUntrusted:
@@ -258,33 +289,13 @@ func (c *Cluster) onDisconnect(_ *nats.Conn, err error) {
 	}
 }
 
-// startTimeout is how long an embedded server may take to start.
-const startTimeout = 30 * time.Second
-
-// startServer starts a NATS server that only this process reaches.
-func startServer(dir string) (*server.Server, error) {
-	s, err := server.NewServer(&server.Options{
-		ServerName: "echocast", DontListen: true, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("cluster: embedded NATS: %w", err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(startTimeout) || !s.JetStreamEnabled() {
-		s.Shutdown()
-		return nil, fmt.Errorf("cluster: embedded NATS did not start in %s: another process may use it", dir)
-	}
-	return s, nil
-}
-
 // disconnect closes the connection and ends the embedded server.
 func (c *Cluster) disconnect() {
 	if c.conn != nil {
 		c.conn.Close()
 	}
 	if c.server != nil {
-		c.server.Shutdown()
-		c.server.WaitForShutdown()
+		c.server.stop()
 	}
 }
 
@@ -294,6 +305,7 @@ func (c *Cluster) Node() string { return c.node }
 // Close leaves the cluster. The leases of conversations that this node still holds expire.
 func (c *Cluster) Close() error {
 	c.cancel()
+	c.repairing.Wait() // it may be starting the store, which would outlive the server
 	c.disconnect()
 	c.running.Wait()
 	return nil

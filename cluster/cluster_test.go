@@ -14,6 +14,7 @@ import (
 
 	"echocast/cluster/lease"
 	"echocast/cluster/natstest"
+	"echocast/internal/proxytest"
 	"echocast/internal/testwait"
 )
 
@@ -26,6 +27,7 @@ type node struct {
 	free    atomic.Int32 // slots
 	ended   atomic.Int32 // conversations that are taken only to be ended
 	adopted chan *Hold
+	ending  atomic.Bool // it takes none any more
 }
 
 func (n *node) Load() (int, time.Duration, bool) {
@@ -33,12 +35,17 @@ func (n *node) Load() (int, time.Duration, bool) {
 	return free, 0, free > 0
 }
 
-func (n *node) Adopt(_ string, h *Hold, isLastResort bool) {
+func (n *node) Adopt(_ string, h *Hold, isLastResort bool) (isTaken bool) {
+	if n.ending.Load() {
+		n.free.Store(0)
+		return false
+	}
 	n.free.Add(-1)
 	if isLastResort {
 		n.ended.Add(1)
 	}
 	n.adopted <- h
+	return true
 }
 
 func openNode(t *testing.T, o Options) *node {
@@ -57,13 +64,77 @@ func openNode(t *testing.T, o Options) *node {
 	return n
 }
 
+// still is a TTL that no test waits for: no lease lapses, and no request is given up, however
+// slow the machine is.
+const still = time.Hour
+
+// lapse makes the lease of a conversation lapse that its holder, the first node, cannot renew: as
+// if TTL had passed on all nodes.
+func lapse(t *testing.T, id string, nodes ...*node) {
+	t.Helper()
+	revision := func(n *node) uint64 {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if e := n.entries[id]; e != nil {
+			return e.state.Revision
+		}
+		return 0
+	}
+	for _, n := range nodes { // the holder stops first
+		waitFor(t, func() bool { return revision(n) == revision(nodes[0]) })
+		n.mu.Lock()
+		e := n.entries[id]
+		e.state.Seen -= n.lease.TTL
+		e.state.Until -= n.lease.TTL
+		if e.hold != nil {
+			e.hold.until.Store(int64(e.state.Until))
+		}
+		n.mu.Unlock()
+	}
+}
+
+// healer heals a network once something is logged.
+type healer struct{ *proxytest.Proxy }
+
+func (h healer) Write(line []byte) (int, error) {
+	h.Heal()
+	return len(line), nil
+}
+
+// A node joins a NATS that does not answer at first.
+func TestNATSIsSlow(t *testing.T) {
+	t.Parallel()
+	cable := natstest.NewProxy(t, natstest.Address(natstest.Start(t, nil)))
+	cable.Cut()
+	log := slog.New(slog.NewTextHandler(healer{cable}, nil))
+	c, err := Open(t.Context(), Options{Servers: "nats://" + cable.Address(), TTL: still, Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.Close() // never fails
+}
+
+// A node that is told to end while NATS does not answer tries no more.
+func TestNATSIsSilent(t *testing.T) {
+	t.Parallel()
+	cable := natstest.NewProxy(t, natstest.Address(natstest.Start(t, nil)))
+	cable.Cut()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	log := slog.New(slog.NewTextHandler(healer{cable}, nil)) // a second try would come through
+	c, err := Open(ctx, Options{Servers: "nats://" + cable.Address(), TTL: still, Log: log})
+	if c != nil || !isTimeout(err) {
+		t.Errorf("opened: %v", err)
+	}
+}
+
 // Another node takes over the conversation of a lost node with everything that was stored. The
 // lost node can store nothing more.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
-	first := openNode(t, Options{Servers: url, Advertise: "http://first"})
-	second := openNode(t, Options{Servers: url, Advertise: "http://second"})
+	first := openNode(t, Options{Servers: url, Advertise: "http://first", TTL: still})
+	second := openNode(t, Options{Servers: url, Advertise: "http://second", TTL: still})
 	ctx := t.Context()
 	h, err := first.Create(ctx, "c1")
 	if err != nil {
@@ -82,6 +153,7 @@ func TestTakeover(t *testing.T) {
 		t.Errorf("a second node holds the conversation too: %v", err)
 	}
 	first.cancel() // it renews no more
+	lapse(t, "c1", first, second)
 	taken := testwait.Receive(t, second.adopted)
 	if h.MaySpeak() {
 		t.Error("two nodes may speak")
@@ -122,7 +194,7 @@ func TestTakeover(t *testing.T) {
 // servers would have to agree. Another node that stops loading does no harm.
 func TestLoadMakesNoConsumer(t *testing.T) {
 	t.Parallel()
-	n := openNode(t, Options{Servers: startNATS(t), TTL: time.Hour})
+	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
 	ctx := t.Context()
 	h, err := n.Create(ctx, "c1")
 	if err != nil {
@@ -159,7 +231,7 @@ func TestLoadMakesNoConsumer(t *testing.T) {
 // has everything.
 func TestReadWaitsForALateReplica(t *testing.T) {
 	t.Parallel()
-	n := openNode(t, Options{Servers: startNATS(t), TTL: time.Hour})
+	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
 	h, err := n.Create(t.Context(), "c1")
 	if err != nil {
 		t.Fatal(err)
@@ -186,8 +258,9 @@ func TestNodeCutOffFromNATS(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, nil)
 	cable := natstest.NewProxy(t, natstest.Address(nats))
-	first := openNode(t, Options{Servers: "nats://" + cable.Address()})
-	second := openNode(t, Options{Servers: nats.ClientURL()})
+	const ages = time.Minute // a quarter of it is enough for an answer that never comes
+	first := openNode(t, Options{Servers: "nats://" + cable.Address(), TTL: ages})
+	second := openNode(t, Options{Servers: nats.ClientURL(), TTL: ages})
 	ctx := t.Context()
 	h, err := first.Create(ctx, "c1")
 	if err == nil {
@@ -197,7 +270,7 @@ func TestNodeCutOffFromNATS(t *testing.T) {
 		t.Fatal(err)
 	}
 	cable.Cut()
-	late := make(chan error)
+	late, sent := make(chan error, 3), first.conn.Stats().OutMsgs
 	for _, send := range []func() error{
 		func() error { return h.AddAudio(ctx, "u1", []byte("late")) },
 		func() error { return h.AddAudio(ctx, "u2", []byte("late")) },
@@ -205,6 +278,8 @@ func TestNodeCutOffFromNATS(t *testing.T) {
 	} {
 		go func() { late <- send() }()
 	}
+	waitFor(t, func() bool { return first.conn.Stats().OutMsgs >= sent+3 })
+	lapse(t, "c1", first, second)
 	taken := testwait.Receive(t, second.adopted)
 	if h.MaySpeak() {
 		t.Error("two nodes may speak")
@@ -236,13 +311,52 @@ func TestNodeCutOffFromNATS(t *testing.T) {
 	}
 }
 
+// A node that loses a conversation while it loads it may have sent its mark already, and that
+// arrives late: what the next node keeps counts nevertheless. A mark of an earlier version
+// has no revision.
+func TestLateMark(t *testing.T) {
+	t.Parallel()
+	o, ctx := Options{Servers: startNATS(t), TTL: still}, t.Context()
+	first, second := openNode(t, o), openNode(t, o)
+	created, err := first.Create(ctx, "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.free.Store(0)
+	created.Give(ctx)
+	lost := testwait.Receive(t, second.adopted)
+	first.free.Store(1)
+	second.free.Store(0)
+	lost.Give(ctx)
+	next := testwait.Receive(t, first.adopted)
+	if _, err := next.publishOnce(ctx, audioSubject+"c1."+markToken+"earlier", nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := next.Load(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lost.mark(ctx); err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(next.AddAudio(ctx, "u1", []byte("a")), lost.AddAudio(ctx, "u1", []byte("late")))
+	if !errors.Is(err, ErrLost) {
+		t.Fatal(err)
+	}
+	second.free.Store(1)
+	next.Give(ctx)
+	saved, err := testwait.Receive(t, second.adopted).Load(ctx)
+	if err != nil || len(saved.Audio) != 1 || string(slices.Concat(saved.Audio[0].Pieces...)) != "a" {
+		t.Errorf("%+v is kept, %v", saved, err)
+	}
+}
+
 // A claim names the revision that the record had when the lease was free: if the holder has
 // renewed the record since, the claim fails.
 func TestClaimOfRenewedRecordFails(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
-	first := openNode(t, Options{Servers: url, TTL: time.Hour}) // it renews nothing meanwhile
-	second := openNode(t, Options{Servers: url, TTL: time.Hour})
+	first := openNode(t, Options{Servers: url, TTL: still}) // it renews nothing meanwhile
+	second := openNode(t, Options{Servers: url, TTL: still})
 	ctx := t.Context()
 	held, err := first.Create(ctx, "c1")
 	if err != nil {
@@ -271,7 +385,7 @@ func TestClaimOfRenewedRecordFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	waitFor(t, func() bool { return seen().Revision == renewed })
-	second.write(ctx, h, second.me("second"), revision)
+	second.write(ctx, h, second.ownHolder("second"), revision)
 	if now := seen(); now.Phase != lease.Watching {
 		t.Errorf("the second node has taken it: %+v", now)
 	}
@@ -281,7 +395,7 @@ func TestClaimOfRenewedRecordFails(t *testing.T) {
 func TestRefusedClaimLearnsRevision(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
-	first := openNode(t, Options{Servers: url, TTL: time.Hour})
+	first := openNode(t, Options{Servers: url, TTL: still})
 	held, err := first.Create(t.Context(), "c1")
 	if err != nil {
 		t.Fatal(err)
@@ -317,11 +431,76 @@ func (b *endingWatch) WatchAll(ctx context.Context, o ...jetstream.WatchOpt) (je
 	return w, err
 }
 
+// lateLeases are the leases of a node that was paused: it has not seen yet that another node
+// has taken the conversation over.
+type lateLeases struct{ jetstream.KeyValue }
+
+func (b lateLeases) Purge(ctx context.Context, id string, o ...jetstream.KVDeleteOpt) error {
+	if _, err := b.Put(ctx, id, []byte(`{"node":"next"}`)); err != nil {
+		return err
+	}
+	return b.KeyValue.Purge(ctx, id, o...)
+}
+
+// A node that ends a conversation which another node has just taken over deletes nothing that
+// this one has kept.
+func TestLateEndDeletesNothing(t *testing.T) {
+	t.Parallel()
+	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
+	h, err := n.Create(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.AddAudio(t.Context(), "u1", []byte("a")); err != nil {
+		t.Fatal(err)
+	}
+	n.leases = lateLeases{n.leases}
+	if err := h.End(t.Context()); err == nil {
+		t.Error("it has ended a conversation of another node")
+	}
+	kept, err := n.latest(t.Context(), audioStream, audioSubject+"c1.u1")
+	if string(kept.Data) != "a" || err != nil {
+		t.Errorf("%q is kept, %v", kept.Data, err)
+	}
+}
+
+// What is loaded has the age that NATS saw.
+func TestAgeOfWhatIsLoaded(t *testing.T) {
+	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
+	h, err := n.Create(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.from.Claim = h.claim // what it stores counts as that of the node before
+	begin := time.Now()
+	err = errors.Join(h.AddAudio(t.Context(), "u1", []byte("a")), h.SaveProgress(t.Context(), []byte("{}")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := time.Now()
+	for range 3 { // each takes its time
+		if err := h.AddAudio(t.Context(), "u1", []byte("b")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	least := time.Since(stored)
+	s, err := h.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := time.Since(begin)
+	for what, age := range map[string]time.Duration{"the progress": s.ProgressAge, "the audio": s.Audio[0].Age} {
+		if age < least || age > 2*most { // the way to NATS counts twice
+			t.Errorf("%s is %v old, it was stored between %v and %v before", what, age, least, most)
+		}
+	}
+}
+
 // A watch that NATS ends starts again: without it a node takes over nothing, and does not know
 // which node holds which conversation.
 func TestWatchRestarts(t *testing.T) {
 	t.Parallel()
-	first := openNode(t, Options{Servers: startNATS(t)})
+	first := openNode(t, Options{Servers: startNATS(t), TTL: still})
 	if _, err := first.Create(t.Context(), "c1"); err != nil {
 		t.Fatal(err)
 	}
@@ -351,16 +530,15 @@ func waitFor(t *testing.T, isSo func() bool) {
 func TestReleasedConversationIsTaken(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
-	const ages = time.Hour // nothing lapses
-	first := openNode(t, Options{Servers: url, TTL: ages})
-	full := openNode(t, Options{Servers: url, TTL: ages})
+	first := openNode(t, Options{Servers: url, TTL: still})
+	full := openNode(t, Options{Servers: url, TTL: still})
 	full.free.Store(0)
 	h, err := first.Create(t.Context(), "c1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.free.Store(0)
-	second := openNode(t, Options{Servers: url, TTL: ages})
+	second := openNode(t, Options{Servers: url, TTL: still})
 	h.Give(t.Context())
 	if h.MaySpeak() {
 		t.Error("a node may speak after it gave the conversation away")
@@ -371,14 +549,42 @@ func TestReleasedConversationIsTaken(t *testing.T) {
 	}
 }
 
+// A node that is told to end just when it claims a conversation releases it again, with the
+// earlier node's progress.
+func TestEndingNodeReleasesWhatItClaims(t *testing.T) {
+	t.Parallel()
+	o := Options{Servers: startNATS(t), TTL: still}
+	first, ending, second := openNode(t, o), openNode(t, o), openNode(t, o)
+	ending.ending.Store(true)
+	second.free.Store(0)
+	h, err := first.Create(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.SaveProgress(t.Context(), []byte(`{"at":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	first.free.Store(0)
+	h.Give(t.Context())
+	waitFor(t, func() bool { return ending.free.Load() == 0 })
+	second.free.Store(10)
+	saved, err := testwait.Receive(t, second.adopted).Load(t.Context())
+	if err != nil || string(saved.Progress) != `{"at":1}` {
+		t.Errorf("loaded %+v, %v", saved, err)
+	}
+}
+
 // A node takes over only as many conversations as it has slots, whatever it saw before. The
 // others get the rest, with the earlier node's progress.
 func TestTakeoversAreLimitedBySlots(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
-	o := Options{Servers: url, TTL: time.Hour} // nothing lapses
+	o := Options{Servers: url, TTL: still}
 	first, small := openNode(t, o), openNode(t, o)
 	small.free.Store(1)
+	o.Zone = "another"
+	large := openNode(t, o)
+	large.free.Store(0)
 	ctx := t.Context()
 	var holds []*Hold
 	for _, id := range []string{"c1", "c2", "c3"} {
@@ -399,8 +605,7 @@ func TestTakeoversAreLimitedBySlots(t *testing.T) {
 	for _, h := range holds {
 		small.adopt(ctx, orphan{id: h.id}) // as if it had seen that its slot is free
 	}
-	o.Zone = "another"
-	large := openNode(t, o)
+	large.free.Store(10)
 	for range 2 {
 		h := testwait.Receive(t, large.adopted)
 		if saved, err := h.Load(ctx); err != nil || string(saved.Progress) != `{"at":1}` {
@@ -435,10 +640,70 @@ func TestClaimsAreLimitedBySlots(t *testing.T) {
 	}
 }
 
+// A record that arrives after the next node has stored one does not replace it.
+func TestLateRecordIsRefused(t *testing.T) {
+	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
+	h, err := n.Create(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"1", "2"} {
+		if err := h.SaveRecord(t.Context(), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := n.conversations.Put(t.Context(), "c1", []byte("of the next node")); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.SaveRecord(t.Context(), []byte("late")); !errors.Is(err, ErrLost) {
+		t.Errorf("it is stored: %v", err)
+	}
+	if text, err := n.Record(t.Context(), "c1"); string(text) != "of the next node" {
+		t.Errorf("the record is %q, %v", text, err)
+	}
+}
+
+// hungUp is JetStream as seen by a client that hangs up: it stores what was sent, but nobody
+// waits for the answer.
+type hungUp struct {
+	jetstream.JetStream
+	hangUp context.CancelFunc
+}
+
+func (s hungUp) Publish(ctx context.Context, subject string, data []byte,
+	o ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
+	s.hangUp()
+	ack, err := s.JetStream.Publish(context.WithoutCancel(ctx), subject, data, o...)
+	return ack, errors.Join(err, ctx.Err())
+}
+
+// A client that hangs up while its request is stored does not make the node lose its place:
+// what it stores next is not taken for a late message.
+func TestHangingUpLosesNoPlace(t *testing.T) {
+	t.Parallel()
+	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
+	h, err := n.Create(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	js := n.js
+	for name, store := range map[string]func(context.Context, []byte) error{
+		"a record": h.SaveRecord, "events": h.Append,
+	} {
+		ctx, hangUp := context.WithCancel(t.Context())
+		n.js = hungUp{js, hangUp}
+		_ = store(ctx, []byte("1")) // it may fail
+		n.js = js
+		if err := store(t.Context(), []byte("2")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A full store refuses audio, so that it is not acknowledged, and keeps what it has.
 func TestFullStoreRefusesAudio(t *testing.T) {
 	t.Parallel()
-	n := openNode(t, Options{Servers: startNATS(t)})
+	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
 	ctx := t.Context()
 	config := n.audio.CachedInfo().Config
 	config.MaxBytes = 64 << 10

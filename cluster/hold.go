@@ -13,10 +13,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"echocast/cluster/lease"
+	"echocast/internal/nextversion"
 )
 
 // holder is the content of a lease's record: who holds the conversation.
 type holder struct {
+	nextversion.Fields
 	Node    string `json:"node"` // empty: nobody holds it
 	Address string `json:"address,omitempty"`
 	Zone    string `json:"zone,omitempty"`
@@ -39,6 +41,7 @@ type Hold struct {
 	entry   *entry
 	id      string
 	claim   string
+	since   uint64       // the revision of the claim
 	from    holder       // the holder before
 	until   atomic.Int64 // when this node must stop, on its clock
 	lost    chan struct{}
@@ -47,6 +50,9 @@ type Hold struct {
 
 	appending sync.Mutex // of events
 	sequence  uint64     // of the last batch of events
+
+	recording sync.Mutex // of records
+	revision  uint64     // of the last record
 }
 
 // MaySpeak reports whether this node still holds the conversation. The gateway asks before it
@@ -94,17 +100,18 @@ func (c *Cluster) claim(ctx context.Context, id string) (*Hold, error) {
 	if action != lease.Write {
 		return nil, ErrHeld
 	}
-	c.write(ctx, h, c.me(h.claim), revision)
+	c.write(ctx, h, c.ownHolder(h.claim), revision)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.state.Phase != lease.Held || e.hold != h {
 		e.hold = nil
 		return nil, ErrHeld
 	}
+	h.since = e.state.Revision
 	return h, nil
 }
 
-func (c *Cluster) me(claim string) holder {
+func (c *Cluster) ownHolder(claim string) holder {
 	return holder{Node: c.node, Address: c.options.Advertise, Zone: c.options.Zone, Claim: claim}
 }
 
@@ -141,6 +148,7 @@ func (c *Cluster) write(ctx context.Context, h *Hold, as holder, revision uint64
 		event.Kind = lease.Refused
 	case err != nil:
 		event.Kind = lease.Unanswered
+		c.noteUnwritten()
 		c.log.Warn("a lease was not written", "conversation", h.id, "error", err)
 	}
 	c.mu.Lock()
@@ -194,7 +202,7 @@ func (c *Cluster) renew(ctx context.Context) {
 			h := e.hold
 			if h != nil && !e.isLast && c.apply(e, lease.Event{Kind: lease.Tick}) == lease.Write {
 				revision := e.state.Revision
-				c.running.Go(func() { c.write(ctx, h, c.me(h.claim), revision) })
+				c.running.Go(func() { c.write(ctx, h, c.ownHolder(h.claim), revision) })
 			}
 		}
 		orphans := c.orphans()
@@ -271,8 +279,10 @@ func (h *Hold) End(ctx context.Context) error {
 	}
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	err := errors.Join(h.dropAll(ctx),
-		c.leases.Purge(ctx, h.id, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL)))
+	err := c.leases.Purge(ctx, h.id, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL))
+	if err == nil { // otherwise what is stored may be the next node's
+		err = h.dropAll(ctx)
+	}
 	c.mu.Lock()
 	c.apply(h.entry, lease.Event{Kind: lease.Give})
 	delete(c.entries, h.id) // the watch delivers it later

@@ -12,13 +12,25 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"echocast/internal/nextversion"
 )
 
-// SaveRecord stores what the gateway needs to take over the conversation.
+// recordSubject is the subject of the records in their bucket.
+const recordSubject = "$KV." + conversationsBucket + "."
+
+// SaveRecord stores what the gateway needs to take over the conversation, in place of what is
+// there. The error is ErrLost if another node has stored a record in the meantime.
 func (h *Hold) SaveRecord(ctx context.Context, record []byte) error {
-	ctx, cancel := h.cluster.bounded(ctx)
-	defer cancel()
-	_, err := h.cluster.conversations.Put(ctx, h.id, record)
+	h.recording.Lock()
+	defer h.recording.Unlock()
+	ack, err := h.publish(ctx, recordSubject+h.id, record, jetstream.WithExpectLastSequencePerSubject(h.revision))
+	if isConflict(err) {
+		return ErrLost
+	}
+	if err == nil {
+		h.revision = ack.Sequence
+	}
 	return h.checked(err)
 }
 
@@ -26,7 +38,7 @@ func (h *Hold) SaveRecord(ctx context.Context, record []byte) error {
 func (h *Hold) SaveProgress(ctx context.Context, data []byte) error {
 	ctx, cancel := h.cluster.bounded(ctx)
 	defer cancel()
-	text, err := json.Marshal(progress{h.claim, data})
+	text, err := json.Marshal(progress{Claim: h.claim, Data: data})
 	if err == nil {
 		_, err = h.cluster.progress.Put(ctx, h.id, text)
 	}
@@ -35,6 +47,7 @@ func (h *Hold) SaveProgress(ctx context.Context, data []byte) error {
 
 // progress is a value of the bucket of progress.
 type progress struct {
+	nextversion.Fields
 	Claim string          `json:"claim"` // of the node that wrote it
 	Data  json.RawMessage `json:"data"`
 }
@@ -43,6 +56,7 @@ type progress struct {
 // conversation counts as failed: the new holder may not have seen it.
 func (h *Hold) checked(err error) error {
 	if err != nil {
+		h.cluster.noteUnwritten()
 		return fmt.Errorf("cluster: %w", err)
 	}
 	if !h.MaySpeak() {
@@ -86,9 +100,13 @@ func (h *Hold) publish(ctx context.Context, subject string, data []byte,
 	if !h.MaySpeak() {
 		return nil, ErrLost
 	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	o = append(o, jetstream.WithMsgID(h.claim+":"+strconv.FormatInt(h.published.Add(1), 36)))
 	for {
-		ack, err := h.publishOnce(ctx, subject, data, o)
+		// Who asked may leave, but the next write needs the sequence in the answer.
+		ack, err := h.publishOnce(context.WithoutCancel(ctx), subject, data, o)
 		if answer, isAnswered := errors.AsType[*jetstream.APIError](err); err == nil || isAnswered && isFinal(answer) ||
 			ctx.Err() != nil || !h.MaySpeak() {
 			return ack, err
@@ -132,12 +150,18 @@ type Saved struct {
 	Events   [][]byte // batches, in order
 	Progress []byte   // of the earlier node; nil: there is none
 	Audio    []Audio  // in the order in which they began
+
+	// ProgressAge is how long ago the progress was stored, by the clocks of NATS: those of two
+	// nodes may differ.
+	ProgressAge time.Duration
 }
 
 // Audio is what is stored of an utterance.
 type Audio struct {
 	Utterance string
 	Pieces    [][]byte // in order
+	// Age is how long ago the first of them was stored, by the clocks of NATS.
+	Age time.Duration
 }
 
 // Load loads what the nodes before have kept. It is called once, before all else. It tries
@@ -156,32 +180,35 @@ func (h *Hold) loadOnce(ctx context.Context) (s *Saved, err error) {
 	c := h.cluster
 	s = &Saved{}
 	places := map[string]int{}
-	if s.Record, err = c.Record(ctx, h.id); err != nil {
-		return nil, err
-	}
-	if s.Events, h.sequence, err = c.loadEvents(ctx, h.id); err != nil {
-		return nil, err
-	}
-	if s.Progress, err = c.loadProgress(ctx, h.id, h.from.Claim); err != nil {
-		return nil, err
-	}
-	// The mark is after everything that counts as kept; what is read ends with it. It stays, and
-	// its name is that of the claim: what others send later, as after a split of the network,
-	// counts for no node.
-	mark := markToken + h.claim
-	end, err := h.publishOnce(ctx, audioSubject+h.id+"."+mark, nil, nil)
+	var progressed, marked time.Time
+	var began []time.Time // by utterance
+	record, err := c.latest(ctx, "KV_"+conversationsBucket, recordSubject+h.id)
 	if err != nil {
 		return nil, err
 	}
-	holds := "" // the claim of the mark before
+	s.Record, h.revision = record.Data, record.Sequence
+	if s.Events, h.sequence, err = c.loadEvents(ctx, h.id); err != nil {
+		return nil, err
+	}
+	if s.Progress, progressed, err = c.loadProgress(ctx, h.id, h.from.Claim); err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	end, err := h.mark(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var holds claimMark // the one before
 	err = c.read(ctx, audioStream, audioSubject+h.id+".*", end.Sequence, func(m *nats.Msg) {
+		stored, _ := time.Parse(time.RFC3339Nano, m.Header.Get(jetstream.TimeStampHeaer)) // NATS writes it so
+		marked = stored                                                                   // the last one is the mark
 		subject := m.Header.Get(jetstream.SubjectHeader)
 		utterance := subject[strings.LastIndexByte(subject, '.')+1:]
 		if claim, isMark := strings.CutPrefix(utterance, markToken); isMark {
-			holds = claim
+			holds.follow(claim, m.Data)
 			return
 		}
-		if by, _, _ := strings.Cut(m.Header.Get(jetstream.MsgIDHeader), ":"); holds != "" && by != holds {
+		if by, _, _ := strings.Cut(m.Header.Get(jetstream.MsgIDHeader), ":"); holds.claim != "" && by != holds.claim {
 			return
 		}
 		i, isKnown := places[utterance]
@@ -189,46 +216,77 @@ func (h *Hold) loadOnce(ctx context.Context) (s *Saved, err error) {
 			i = len(s.Audio)
 			places[utterance] = i
 			s.Audio = append(s.Audio, Audio{Utterance: utterance})
+			began = append(began, stored)
 		}
 		s.Audio[i].Pieces = append(s.Audio[i].Pieces, m.Data)
 	})
+	ageOf := func(stored time.Time) time.Duration { return max(marked.Sub(stored), 0) + time.Since(begin) }
+	s.ProgressAge = ageOf(progressed)
+	for i, first := range began {
+		s.Audio[i].Age = ageOf(first)
+	}
 	return s, err
 }
 
-// markToken begins what stands in place of an utterance.
+// markToken begins what stands in place of an utterance. The claim follows.
 const markToken = "mark-"
+
+// claimMark stands in the audio where a node has begun to hold the conversation.
+type claimMark struct {
+	nextversion.Fields
+	claim string
+	// Since is the revision of the claim: it grows from one holder to the next.
+	Since uint64 `json:"since"`
+}
+
+// mark publishes that this node holds the conversation. The mark is after everything that
+// counts as kept; what is read ends with it. It stays: what others send later, as after a split
+// of the network, counts for no node.
+func (h *Hold) mark(ctx context.Context) (*jetstream.PubAck, error) {
+	text, _ := json.Marshal(claimMark{Since: h.since}) // a number
+	return h.publishOnce(ctx, audioSubject+h.id+"."+markToken+h.claim, text, nil)
+}
+
+// follow replaces the mark by a later one, unless that belongs to an earlier holder: the
+// network may have delayed it. A mark without a revision is of an earlier version.
+func (m *claimMark) follow(claim string, text []byte) {
+	next := claimMark{claim: claim}
+	if json.Unmarshal(text, &next) != nil || next.Since == 0 || next.Since >= m.Since {
+		*m = claimMark{claim: claim, Since: max(next.Since, m.Since)}
+	}
+}
 
 // Record returns what is stored of a conversation, also of one that has ended. It returns nil
 // if there is none.
 func (c *Cluster) Record(ctx context.Context, id string) ([]byte, error) {
-	text, _, err := c.latest(ctx, "KV_"+conversationsBucket, "$KV."+conversationsBucket+"."+id)
-	return text, err
+	m, err := c.latest(ctx, "KV_"+conversationsBucket, recordSubject+id)
+	return m.Data, err
 }
 
-// latest returns the last message of a subject as the leader of the stream has it, and its
-// sequence; nil where there is none. Another replica of the stream may be late.
-func (c *Cluster) latest(ctx context.Context, stream, subject string) (data []byte, sequence uint64, err error) {
+// latest returns the last message of a subject as the leader of the stream has it; a zero one if
+// there is none. Another replica of the stream may be late.
+func (c *Cluster) latest(ctx context.Context, stream, subject string) (nats.RawStreamMsg, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	m, err := c.leader.GetLastMsg(stream, subject, nats.Context(ctx))
 	switch {
 	case errors.Is(err, nats.ErrMsgNotFound):
-		return nil, 0, nil
+		return nats.RawStreamMsg{}, nil
 	case err != nil:
-		return nil, 0, fmt.Errorf("cluster: %w", err)
+		return nats.RawStreamMsg{}, fmt.Errorf("cluster: %w", err)
 	case len(m.Data) == 0: // it says that there is none any more
-		return nil, 0, nil
+		return nats.RawStreamMsg{}, nil
 	}
-	return m.Data, m.Sequence, nil
+	return *m, nil
 }
 
-func (c *Cluster) loadProgress(ctx context.Context, id, claim string) ([]byte, error) {
-	text, _, err := c.latest(ctx, "KV_"+progressBucket, "$KV."+progressBucket+"."+id)
+func (c *Cluster) loadProgress(ctx context.Context, id, claim string) (data []byte, stored time.Time, err error) {
+	m, err := c.latest(ctx, "KV_"+progressBucket, "$KV."+progressBucket+"."+id)
 	var p progress
-	if err != nil || text == nil || json.Unmarshal(text, &p) != nil || p.Claim != claim {
-		return nil, err
+	if err != nil || m.Data == nil || json.Unmarshal(m.Data, &p) != nil || p.Claim != claim {
+		return nil, m.Time, err
 	}
-	return p.Data, nil
+	return p.Data, m.Time, nil
 }
 
 // Events returns the events of a conversation, in batches.
@@ -239,7 +297,8 @@ func (c *Cluster) Events(ctx context.Context, id string) ([][]byte, error) {
 
 // loadEvents returns the batches of events, and the sequence of the last.
 func (c *Cluster) loadEvents(ctx context.Context, id string) (batches [][]byte, last uint64, err error) {
-	_, last, err = c.latest(ctx, eventsStream, eventsSubject+id)
+	m, err := c.latest(ctx, eventsStream, eventsSubject+id)
+	last = m.Sequence
 	if err != nil || last == 0 {
 		return nil, 0, err
 	}

@@ -3,7 +3,7 @@ package cluster
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"echocast/internal/testwait"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }

@@ -6,10 +6,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"echocast/internal/nextversion"
 )
 
 // offer is the answer of a node that has free slots.
 type offer struct {
+	nextversion.Fields
 	Node    string        `json:"node"`
 	Address string        `json:"address"`
 	Zone    string        `json:"zone,omitempty"`
@@ -24,8 +27,10 @@ const offersFor = 30 * time.Millisecond
 func (c *Cluster) answer(g Gateway) error {
 	_, err := c.conn.Subscribe(placeSubject, func(m *nats.Msg) {
 		if free, late, ok := g.Load(); ok && free > 0 {
-			text, _ := json.Marshal(offer{c.node, c.options.Advertise, c.options.Zone, free, late}) // plain values
-			_ = m.Respond(text)                                                                     // who asked has others
+			text, _ := json.Marshal(offer{ // plain values
+				Node: c.node, Address: c.options.Advertise, Zone: c.options.Zone, Free: free, Late: late,
+			})
+			_ = m.Respond(text) // who asked has others
 		}
 	})
 	return err

@@ -26,7 +26,22 @@ const (
 	maxEventBatch = 1000      // of a conversation
 	maxAudioBytes = 4 << 30   // of all conversations together
 	markerTTL     = time.Hour // of the marker that a record was removed
+
+	leastAudioBytes = 1 << 20 // also on a full disk
 )
+
+// maxAudio returns how many bytes of audio are stored at most: with an embedded server at most
+// half of what its disk has left.
+func (c *Cluster) maxAudio() int64 {
+	free := int64(-1)
+	if c.server != nil {
+		free = freeBytes(c.options.Dir)
+	}
+	if free < 0 {
+		return maxAudioBytes
+	}
+	return min(maxAudioBytes, max(free/2, leastAudioBytes))
+}
 
 // create creates the buckets and streams that are missing.
 func (c *Cluster) create(ctx context.Context) (err error) {
@@ -55,7 +70,7 @@ func (c *Cluster) create(ctx context.Context) (err error) {
 		return err
 	}
 	audio := common
-	audio.Name, audio.Subjects, audio.MaxBytes = audioStream, []string{audioSubject + ">"}, maxAudioBytes
+	audio.Name, audio.Subjects, audio.MaxBytes = audioStream, []string{audioSubject + ">"}, c.maxAudio()
 	audio.Discard = jetstream.DiscardNew
 	c.audio, err = c.js.CreateOrUpdateStream(ctx, audio)
 	return err

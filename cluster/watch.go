@@ -17,9 +17,10 @@ type Gateway interface {
 	// Load returns how many conversations this node can take, and how late its chunks leave.
 	// If ok is false, it takes none.
 	Load() (free int, late time.Duration, ok bool)
-	// Adopt takes over a conversation that lost its node. It returns at once. If isLastResort
-	// is set, no node has a slot for the conversation, so Adopt only ends it.
-	Adopt(id string, h *Hold, isLastResort bool)
+	// Adopt takes over a conversation that lost its node, unless the gateway is ending. It
+	// returns at once. If isLastResort is set, no node has a slot for the conversation, so Adopt
+	// only ends it.
+	Adopt(id string, h *Hold, isLastResort bool) (isTaken bool)
 }
 
 // Serve lets a gateway take over conversations, and offers it for new ones.
@@ -181,14 +182,14 @@ func (c *Cluster) adopt(ctx context.Context, o orphan) {
 	if err != nil {
 		return // another node was faster
 	}
-	if !c.hand(h, o) {
+	if !c.offerToGateway(h, o) {
 		h.giveBack(ctx)
 	}
 }
 
-// hand gives the gateway an orphan that this node has claimed, if there is a slot for it or
-// nobody else has one.
-func (c *Cluster) hand(h *Hold, o orphan) (isTaken bool) {
+// offerToGateway gives the gateway an orphan that this node has claimed, if there is a slot for
+// it or nobody else has one.
+func (c *Cluster) offerToGateway(h *Hold, o orphan) (isTaken bool) {
 	c.adopting.Lock() // until the next one sees that the slot is taken
 	defer c.adopting.Unlock()
 	c.mu.Lock()
@@ -199,7 +200,9 @@ func (c *Cluster) hand(h *Hold, o orphan) (isTaken bool) {
 	if !hasSlot && !o.isOverdue {
 		return false
 	}
+	if !g.Adopt(o.id, h, !hasSlot) {
+		return false
+	}
 	c.log.Info("a conversation is taken over", "conversation", o.id, "from", cmp.Or(h.from.Node, "nobody"))
-	g.Adopt(o.id, h, !hasSlot)
 	return true
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // cached returns the audio of a sentence: from the cache, or from the command. It
-// caches the command's audio once the command has succeeded.
+// caches the command's audio once the command has succeeded, unless the audio is not usable.
 func (v *voice) cached(text string) (io.ReadCloser, error) {
 	folder := v.conversation.options.CacheDir
 	sum := sha256.Sum256([]byte(v.conversation.options.TTS + "\x00" + text))
@@ -32,37 +32,38 @@ func (v *voice) cached(text string) (io.ReadCloser, error) {
 	return &teeReader{from: out, file: file, name: name}, nil
 }
 
-// teeReader copies what is read to a temporary file, which is renamed when it is
-// complete.
+// teeReader copies what is read to a temporary file. Close renames the file if it is complete
+// and was not spoiled, and otherwise removes it.
 type teeReader struct {
-	from io.Reader
-	file *os.File // nil when it is closed
-	name string
-	err  error // of writing
+	from       io.Reader
+	file       *os.File // nil when it is closed
+	name       string
+	isComplete bool
+	err        error // why it is not kept
 }
 
 func (k *teeReader) Read(p []byte) (int, error) {
 	n, err := k.from.Read(p)
-	if k.file == nil {
-		return n, err
-	}
-	_, failed := k.file.Write(p[:n])
-	k.err = errors.Join(k.err, failed)
-	if err == io.EOF && k.err == nil {
-		temporary := k.file.Name()
-		k.err = errors.Join(k.file.Close(), os.Rename(temporary, k.name))
-		k.file = nil
+	if k.file != nil {
+		_, failed := k.file.Write(p[:n])
+		k.spoil(failed)
+		k.isComplete = err == io.EOF
 	}
 	return n, err
 }
 
-// Close removes an incomplete file.
+// spoil records why the file must not be kept; nil: nothing.
+func (k *teeReader) spoil(err error) { k.err = errors.Join(k.err, err) }
+
 func (k *teeReader) Close() error {
 	if k.file == nil {
 		return nil
 	}
 	temporary := k.file.Name()
-	err := errors.Join(k.file.Close(), os.Remove(temporary))
+	k.spoil(k.file.Close())
 	k.file = nil
-	return err
+	if k.isComplete && k.err == nil {
+		return os.Rename(temporary, k.name)
+	}
+	return os.Remove(temporary)
 }

@@ -64,7 +64,7 @@ func (l *listener) texts(kind NoteKind) (texts []string) {
 	return texts
 }
 
-// answerOnce lets the user say something once, and returns what came of it.
+// answerOnce lets the user say something once, and returns the notes and samples of the answer.
 func answerOnce(t *testing.T, o Options) *listener {
 	t.Helper()
 	l := &listener{samples: map[string]int{}, errs: map[string]error{}}
@@ -115,10 +115,16 @@ func TestTTSTimeout(t *testing.T) {
 	}
 }
 
-// The timeout of the voice does not count while it waits for text.
+// The timeout of the voice does not count while it waits for text. On a slow machine it may
+// count afterwards, but a voice that is ended before ends the command that makes the text.
 func TestTTSTimeoutWaitsForText(t *testing.T) {
-	l := answerOnce(t, Options{OnUtterance: "sleep 0.4; cat", TTS: speech, TTSTimeout: 300 * time.Millisecond})
-	if l.samples["answer 1"] != 12000 || len(l.texts(NoteFailed)) > 0 {
+	answered := filepath.Join(t.TempDir(), "answered")
+	l := answerOnce(t, Options{OnUtterance: "sleep 0.6; >'" + answered + "'; cat", TTS: speech,
+		TTSTimeout: 300 * time.Millisecond})
+	if _, err := os.Stat(answered); err != nil {
+		t.Errorf("it was ended before it had text (%v): %+v", err, l.notes)
+	}
+	if l.samples["answer 1"] != 12000 && len(l.texts(NoteFailed)) == 0 {
 		t.Errorf("%v, %+v", l.samples, l.notes)
 	}
 }
@@ -174,14 +180,20 @@ func TestWordsOfSentences(t *testing.T) {
 	}
 }
 
-// A sentence with a failed voice is not cached, and fails the answer.
+// A sentence without audio, or whose voice failed, is not cached, and fails the answer.
 func TestFailedSentenceIsNotCached(t *testing.T) {
-	folder := t.TempDir()
-	l := answerOnce(t, Options{OnUtterance: "cat", TTS: "head -c 22094 ../testdata/speech.wav; exit 7",
-		PerSentence: true, CacheDir: folder})
-	kept, err := filepath.Glob(filepath.Join(folder, "*"))
-	if err != nil || len(kept) != 0 || len(l.texts(NoteFailed)) != 1 {
-		t.Errorf("kept %v, %v, %+v", kept, err, l.notes)
+	for _, command := range []string{
+		"head -c 22094 ../testdata/speech.wav; exit 7",
+		"true", // a service that answers nothing, and says that all is well
+		"echo '<html>502 Bad Gateway</html>'",
+	} {
+		folder := t.TempDir()
+		l := answerOnce(t, Options{OnUtterance: "cat", TTS: "cat >/dev/null; " + command, PerSentence: true,
+			CacheDir: folder})
+		kept, err := filepath.Glob(filepath.Join(folder, "*"))
+		if err != nil || len(kept) != 0 || len(l.texts(NoteFailed)) != 1 {
+			t.Errorf("%s: kept %v, %v, %+v", command, kept, err, l.notes)
+		}
 	}
 }
 

@@ -141,7 +141,7 @@ func (n Note) Line() string {
 }
 
 // ErrAbandoned is the cause with which an answer is abandoned.
-var ErrAbandoned = errors.New("the user went on")
+var ErrAbandoned = errors.New("the user continued to speak")
 
 // Defaults of Options.
 const (

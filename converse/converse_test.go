@@ -14,15 +14,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/audio"
 	"echocast/echo"
 	"echocast/internal/sleep"
 	"echocast/internal/testwait"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
 // Every state and event has an outcome that keeps the rules of the states.
 func TestDecideIsTotal(t *testing.T) {
@@ -45,7 +43,7 @@ func checkDecision(t *testing.T, p bargeInPolicy, s state, e event, next state, 
 		"an answer begins beside another":           has(begin) && s != idle && !drops,
 		"an answer begins and nothing is prepared":  has(begin) && next != preparing,
 		"what the user said is lost":                e == userSaid && !has(begin) && !has(enqueue),
-		"an answer is lost without a word":          s != idle && next == idle && e != answerEnded && !drops,
+		"an answer is lost, unreported":             s != idle && next == idle && e != answerEnded && !drops,
 		"an answer is cut short, which must not be": p.ignoresUser && (drops || has(pause)),
 		"speaking without a permit":                 next == speaking && s != speaking && s != heldSpeaking && !has(permit),
 		"a permit twice":                            has(permit) && (s == speaking || s == heldSpeaking),
@@ -173,7 +171,7 @@ func sleepFor(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// silence is audio of so many samples.
+// silence is silent audio with left samples.
 type silence struct{ left int }
 
 func (s *silence) Format() audio.Format { return audio.Format{Rate: audio.DefaultRate, Channels: 1} }
@@ -213,7 +211,7 @@ func fakeAnswers(random *rand.Rand) func(ctx context.Context, r request) (*answe
 	}
 }
 
-// script is what the room tells of the user, in the order in which it arrives.
+// script is the events of the user in a room, in the order in which they arrive.
 type script struct {
 	events []echo.Event
 	gaps   []time.Duration
@@ -272,14 +270,14 @@ func newScript(random *rand.Rand) script {
 	return s
 }
 
-// fates collects the notes of a conversation.
-type fates struct {
+// noteCollector collects the notes of a conversation.
+type noteCollector struct {
 	mu        sync.Mutex
 	notes     []Note
 	questions map[string]string // the words that an answer is for
 }
 
-func (f *fates) add(n Note) {
+func (f *noteCollector) add(n Note) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.notes = append(f.notes, n)
@@ -289,7 +287,7 @@ func (f *fates) add(n Note) {
 }
 
 // count is how many notes of these kinds an answer, or words, got.
-func (f *fates) count(answer, text string, kinds ...NoteKind) (n int) {
+func (f *noteCollector) count(answer, text string, kinds ...NoteKind) (n int) {
 	for _, note := range f.notes {
 		if slices.Contains(kinds, note.Kind) && note.Answer == answer && (text == "" || note.Text == text) {
 			n++
@@ -324,7 +322,7 @@ func generated(t *testing.T, seed uint64) (losses, restarts int) {
 	random := rand.New(rand.NewPCG(seed, 18))
 	s := newScript(random)
 	session := &fakeSession{events: make(chan echo.Event, 256), heard: map[string]int{}}
-	told := &fates{questions: map[string]string{}}
+	told := &noteCollector{questions: map[string]string{}}
 	options := Options{OnNote: told.add, IgnoreUser: random.IntN(4) == 0}
 	if random.IntN(5) == 0 {
 		options.FalseInterrupt = -1
@@ -377,7 +375,7 @@ func generated(t *testing.T, seed uint64) (losses, restarts int) {
 	if took := time.Since(began); took > time.Hour {
 		t.Errorf("seed %d: the conversation took %v", seed, took)
 	}
-	checkFates(t, seed, s, told, finished, lost, endsEarly, options)
+	checkNotes(t, seed, s, told, finished, lost, endsEarly, options)
 	for _, problem := range session.problems {
 		t.Errorf("seed %d: %s", seed, problem)
 	}
@@ -409,7 +407,7 @@ func fakeRecogniser(random *rand.Rand, said <-chan string) func(context.Context,
 	}
 }
 
-func checkFates(t *testing.T, seed uint64, s script, told *fates, finished, lost map[string]bool,
+func checkNotes(t *testing.T, seed uint64, s script, told *noteCollector, finished, lost map[string]bool,
 	endsEarly bool, o Options) {
 	t.Helper()
 	begun := map[string]int{}

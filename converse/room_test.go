@@ -32,18 +32,18 @@ func TestAnswersAreHeardInARoom(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { resumed += heardInARoom(t, uint64(seed)) })
 	}
 	if resumed < count/10 {
-		t.Errorf("only %d answers of %d conversations went on after a cough", resumed, count)
+		t.Errorf("only %d answers of %d conversations continued after a cough", resumed, count)
 	}
 }
 
-// marked is audio whose samples tell which they are: each has the number of its
-// millisecond, counted from base.
-type marked struct {
+// numberedAudio is audio in which the value of each sample is the number of its millisecond,
+// counted from base.
+type numberedAudio struct {
 	silence
 	base, at int
 }
 
-func (m *marked) ReadSamples(p []float32) (int, error) {
+func (m *numberedAudio) ReadSamples(p []float32) (int, error) {
 	n, err := m.silence.ReadSamples(p)
 	for i := range n {
 		p[i] = float32(m.base+m.at/24) / 32768
@@ -52,13 +52,13 @@ func (m *marked) ReadSamples(p []float32) (int, error) {
 	return n, err
 }
 
-// recording is a file in memory.
-type recording struct {
+// memoryFile is a file in memory.
+type memoryFile struct {
 	data []byte
 	at   int64
 }
 
-func (r *recording) Write(p []byte) (int, error) {
+func (r *memoryFile) Write(p []byte) (int, error) {
 	if grow := int(r.at) + len(p) - len(r.data); grow > 0 {
 		r.data = append(r.data, make([]byte, grow)...)
 	}
@@ -67,7 +67,7 @@ func (r *recording) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (r *recording) Seek(offset int64, whence int) (int64, error) {
+func (r *memoryFile) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekStart:
 		r.at = offset
@@ -80,7 +80,7 @@ func (r *recording) Seek(offset int64, whence int) (int64, error) {
 }
 
 // milliseconds are the numbers of the milliseconds that were heard.
-func (r *recording) milliseconds() map[int]bool {
+func (r *memoryFile) milliseconds() map[int]bool {
 	heard := map[int]bool{}
 	for i := 44; i+1 < len(r.data); i += 2 {
 		heard[int(int16(binary.LittleEndian.Uint16(r.data[i:])))] = true
@@ -116,7 +116,7 @@ func userScript(random *rand.Rand) (script string, ends time.Duration) {
 	return strings.Join(lines, "\n"), at
 }
 
-// heardInARoom returns how many answers went on after a cough.
+// heardInARoom returns how many answers continued after a cough.
 func heardInARoom(t *testing.T, seed uint64) (resumed int) {
 	random := rand.New(rand.NewPCG(seed, 3))
 	text, ends := userScript(random)
@@ -124,7 +124,7 @@ func heardInARoom(t *testing.T, seed uint64) (resumed int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	heard := &recording{}
+	heard := &memoryFile{}
 	r := roomtest.Open(&replica.Options{Script: script, Record: heard, Faults: replica.Faults{
 		Duplicate: random.IntN(2) == 0, HoldBack: time.Duration(random.IntN(400)) * time.Millisecond,
 		Jitter: time.Duration(1+random.IntN(100)) * time.Millisecond, Seed: seed,
@@ -166,8 +166,8 @@ func heardInARoom(t *testing.T, seed uint64) (resumed int) {
 			return nil, context.Cause(ctx)
 		}
 		return &answerAudio{
-			audio: &marked{silence{24 * length}, base, 0}, abort: func() {}, reply: func() string { return want.question },
-			finish: func(error) error { return nil },
+			audio: &numberedAudio{silence{24 * length}, base, 0}, abort: func() {},
+			reply: func() string { return want.question }, finish: func(error) error { return nil },
 		}, nil
 	}
 	over := errors.New("the test is over")

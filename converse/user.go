@@ -125,7 +125,7 @@ func (u *userOrder) passWords(now time.Time) bool {
 // was passed on before the words.
 func (u *userOrder) passUtterance(e echo.Event) bool {
 	if isBefore(e.Seq, u.said) {
-		u.conversation.note(Note{Kind: NoteUnanswered, Text: e.Text, Reason: "it arrived after what the user said later"})
+		u.conversation.note(Note{Kind: NoteUnanswered, Text: e.Text, Reason: "it arrived after later words of the user"})
 		return true
 	}
 	u.said = e.Seq

@@ -125,16 +125,16 @@ func (v *voice) start(text io.Reader) (io.Reader, error) {
 	})
 	c := v.conversation
 	out := &output{name: "tts", process: process, timeout: c.options.TTSTimeout, slow: c.noteSlow(v.name)}
-	return &spoken{v, out}, nil
+	return &timedOutput{v, out}, nil
 }
 
-// spoken reads the audio that a command prints, and records when audio last arrived.
-type spoken struct {
+// timedOutput reads the audio that a command prints, and records when audio last arrived.
+type timedOutput struct {
 	v *voice
 	*output
 }
 
-func (s *spoken) Read(p []byte) (int, error) {
+func (s *timedOutput) Read(p []byte) (int, error) {
 	n, err := s.output.Read(p)
 	if n > 0 {
 		s.v.mu.Lock()
@@ -150,7 +150,7 @@ func (v *voice) openWhole() (Audio, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.(*spoken).idleSince = func(waiting time.Time) (time.Time, bool) {
+	out.(*timedOutput).idleSince = func(waiting time.Time) (time.Time, bool) {
 		v.mu.Lock()
 		last := v.lastAudio
 		v.mu.Unlock()
@@ -246,17 +246,17 @@ func (v *voice) openSentences() (Audio, error) {
 	if o.PadBefore == 0 && o.PadAfter == 0 {
 		return s, nil
 	}
-	return &padded{s, audio.Pad(s, o.PadBefore, o.PadAfter), o.PadBefore}, nil
+	return &paddedAudio{s, audio.Pad(s, o.PadBefore, o.PadAfter), o.PadBefore}, nil
 }
 
-// padded is an Audio with silence around it.
-type padded struct {
+// paddedAudio is an Audio with silence around it.
+type paddedAudio struct {
 	Audio
 	source audio.Source
 	before time.Duration // of silence
 }
 
-func (p *padded) Words() []audio.Word { return later(p.Audio.Words(), p.before) }
+func (p *paddedAudio) Words() []audio.Word { return later(p.Audio.Words(), p.before) }
 
 func later(words []audio.Word, shift time.Duration) []audio.Word {
 	for i := range words {
@@ -265,7 +265,7 @@ func later(words []audio.Word, shift time.Duration) []audio.Word {
 	return words
 }
 
-func (p *padded) ReadSamples(dst []float32) (int, error) { return p.source.ReadSamples(dst) }
+func (p *paddedAudio) ReadSamples(dst []float32) (int, error) { return p.source.ReadSamples(dst) }
 
 // make makes the audio of sentences until there are no more, one fails, or abort is
 // called.
@@ -304,6 +304,7 @@ func (s *sentences) open(text string) (Audio, error) {
 	}
 	in, err := s.v.prepare(out, o)
 	if err != nil {
+		spoil(out, err)
 		_ = out.Close() // err is already set
 		return nil, err
 	}
@@ -314,6 +315,21 @@ func (s *sentences) open(text string) (Audio, error) {
 type sentenceAudio struct {
 	Audio
 	from io.Closer
+}
+
+func (a *sentenceAudio) ReadSamples(p []float32) (int, error) {
+	n, err := a.Audio.ReadSamples(p)
+	if err != nil && err != io.EOF {
+		spoil(a.from, err)
+	}
+	return n, err
+}
+
+// spoil keeps audio that cannot be decoded out of the cache.
+func spoil(from io.Closer, err error) {
+	if kept, ok := from.(*teeReader); ok {
+		kept.spoil(err)
+	}
 }
 
 func (a *sentenceAudio) Close() error { return errors.Join(a.Audio.Close(), a.from.Close()) }

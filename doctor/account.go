@@ -27,7 +27,7 @@ func (e *examination) account(ctx context.Context) {
 		return
 	}
 	e.checkFace(ctx, client, e.checkPAL(ctx, client))
-	e.skip("own Daily room", "not asked: whether the account may use one is told when a conversation is created", "")
+	e.skip("own Daily room", "not asked: the service answers that only when it creates a conversation", "")
 }
 
 // client returns a client that also reads the clock of the service. Without a key it
@@ -163,7 +163,7 @@ func (e *examination) checkPAL(ctx context.Context, client *tavus.Client) (face 
 	case pal.Pipeline != "echo":
 		e.warn("PAL", fmt.Sprintf("%s is in the mode %q: it also answers by itself", e.PAL, pal.Pipeline), another)
 	case pal.Transport == "livekit" && !e.isLiveKit():
-		e.warn("PAL", e.PAL+" comes to LiveKit rooms only", "name one with --to livekit+wss://HOST/ROOM, or "+another)
+		e.warn("PAL", e.PAL+" joins LiveKit rooms only", "name one with --to livekit+wss://HOST/ROOM, or "+another)
 	default:
 		e.ok("PAL", "%s, in echo mode", e.PAL)
 	}

@@ -123,7 +123,7 @@ func (e *examination) state(context.Context) {
 	case err != nil:
 		e.warn("left conversations", text.FirstLine(err.Error()), "look at the file, and remove it if it is not yours")
 	case left > 0:
-		e.warn("left conversations", text.Count(left, "conversation")+" may be open whose process is gone, and cost money",
+		e.warn("left conversations", text.Count(left, "conversation")+" of ended processes may still be open, and cost money",
 			"run: echocast conversation end-mine")
 	case len(all) > 0:
 		e.ok("left conversations", "none; %s of processes that run", text.Count(len(all), "conversation"))

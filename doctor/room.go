@@ -160,7 +160,7 @@ func (e *examination) cdn(ctx context.Context, release string) {
 	address := cmp.Or(e.CDN, rtcdaily.CDN)
 	cdn, err := url.Parse(address)
 	if err != nil {
-		e.fail("daily-js", &room.UnreachableError{Err: err}, "correct the address of the CDN")
+		e.fail("daily-js", &room.UnreachableError{Err: err}, "correct the URL of the CDN")
 		return
 	}
 	if !e.Join || !e.wantsDaily() {
@@ -248,7 +248,7 @@ func (e *examination) conversation(ctx context.Context) {
 	switch {
 	case err != nil:
 		e.checkService("room", err)
-	case info.Over():
+	case info.HasEnded():
 		e.fail("room", &rest.EndedError{ID: id, Reason: info.Shutdown}, "create another: echocast conversation create")
 	default:
 		e.ok("room", "conversation %s is active; its face is at %s", id, info.URL)
@@ -404,6 +404,8 @@ func joinFix(err error) string {
 	switch {
 	case errors.Is(err, rtcdaily.ErrRefused):
 		return "the room is over, full or private: see echocast conversation list, and --room-token-file"
+	case errors.As(err, new(*room.RefusedError)):
+		return "check the credentials in the environment"
 	case errors.Is(err, rtcdaily.ErrNoBrowser):
 		return "Daily rooms are joined by a browser"
 	}

@@ -11,6 +11,8 @@ import (
 	"echocast/room/daily"
 	_ "echocast/room/livekit"
 	rtcdaily "echocast/rtc/daily"
+
+	"echocast/internal/testenv"
 )
 
 // examine runs the doctor on a room, and returns its findings by name.
@@ -80,11 +82,7 @@ func TestLiveKitServerIsRecognised(t *testing.T) {
 // browser is a stand-in for Chromium, which says its version.
 func browser(t *testing.T) string {
 	t.Helper()
-	path := t.TempDir() + "/chromium"
-	if err := os.WriteFile(path, []byte("#!/bin/sh\necho Chromium 1.2.3\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return testenv.WriteScript(t, t.TempDir(), "chromium", "echo Chromium 1.2.3")
 }
 
 // The CDN is reported as good only if it was asked, and serves what the page checks.

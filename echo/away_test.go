@@ -56,12 +56,12 @@ func TestAwayTimeoutRestartsOnReturn(t *testing.T) {
 		dial.next = []*room{newRoom()}
 		s.mu.Lock()
 		s.hasJoined = false
-		s.startAway()
+		s.startAbsence()
 		first := s.away
-		s.stopAway()
-		s.startAway()
+		s.stopAbsence()
+		s.startAbsence()
 		s.mu.Unlock()
-		s.endAway(first)
+		s.endAbsence(first)
 		time.Sleep(4 * time.Second)
 		if len(dial.at) > 0 {
 			t.Error("the first absence ended the second")

@@ -12,16 +12,16 @@ import (
 	"time"
 )
 
-// silence is a source of so many seconds of silence.
+// silence returns a source of n seconds of silence.
 func silence(n float64) *silent { return &silent{int(n * testRate), io.EOF} }
 
-// answers makes the far end stop when it is told to, after a while.
-func (r *room) answers(after time.Duration, spoken float64) {
-	polite := r.hook
+// obeyAfter makes the far end obey an interrupt after a while.
+func (r *room) obeyAfter(after time.Duration, spoken float64) {
+	play := r.hook
 	var id string
 	r.hook = func(m sentMessage) {
-		if polite != nil {
-			polite(m)
+		if play != nil {
+			play(m)
 		}
 		if !m.interrupts() {
 			id = m.Properties.InferenceID
@@ -58,8 +58,8 @@ func TestQueuePolicies(t *testing.T) {
 	} {
 		t.Run(string(policy), func(t *testing.T) {
 			inRoom(t, &Options{Queue: policy}, func(t *testing.T, r *room, s *Session) {
-				r.polite(sameID)
-				r.answers(50*time.Millisecond, 0.5)
+				r.playReceived(sameID)
+				r.obeyAfter(50*time.Millisecond, 0.5)
 				var all sync.WaitGroup
 				var results []*spoken
 				for range 3 {
@@ -78,7 +78,7 @@ func TestQueuePolicies(t *testing.T) {
 
 func TestQueueIsBounded(t *testing.T) {
 	inRoom(t, &Options{MaxQueue: 2}, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
+		r.playReceived(sameID)
 		var all sync.WaitGroup
 		for range 3 {
 			speakLater(t, s, &all, Speech{Samples: silence(1)})
@@ -95,7 +95,7 @@ func TestQueueIsBounded(t *testing.T) {
 
 func TestGap(t *testing.T) {
 	inRoom(t, &Options{Gap: 700 * time.Millisecond}, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
+		r.playReceived(sameID)
 		var stopped, begun time.Time
 		for range 2 {
 			begun = time.Now()
@@ -117,8 +117,8 @@ func TestGap(t *testing.T) {
 // An interrupt drops the waiting utterances. Later ones are spoken.
 func TestInterruptDropsTheQueue(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
-		r.answers(50*time.Millisecond, 0.5)
+		r.playReceived(sameID)
+		r.obeyAfter(50*time.Millisecond, 0.5)
 		var all sync.WaitGroup
 		var results []*spoken
 		for range 4 {
@@ -143,9 +143,9 @@ func TestInterruptDropsTheQueue(t *testing.T) {
 // A source that hangs blocks its own Speak, and not the next one.
 func TestHangingSourceDoesNotBlockQueue(t *testing.T) {
 	inRoom(t, &Options{Queue: QueueReplace}, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
-		r.answers(50*time.Millisecond, 0.5)
-		src := &blocked{*silence(1), make(chan struct{})}
+		r.playReceived(sameID)
+		r.obeyAfter(50*time.Millisecond, 0.5)
+		src := &blockedSource{*silence(1), make(chan struct{})}
 		var all sync.WaitGroup
 		first := speakLater(t, s, &all, Speech{Samples: src})
 		time.Sleep(3 * time.Second)
@@ -164,8 +164,8 @@ func TestHangingSourceDoesNotBlockQueue(t *testing.T) {
 
 func TestBargeIn(t *testing.T) {
 	inRoom(t, &Options{BargeIn: true}, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
-		r.answers(80*time.Millisecond, 1.4)
+		r.playReceived(sameID)
+		r.obeyAfter(80*time.Millisecond, 1.4)
 		start := time.Now()
 		time.AfterFunc(1500*time.Millisecond, func() { r.user("started") })
 		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(60)})
@@ -179,7 +179,7 @@ func TestBargeIn(t *testing.T) {
 		}
 	})
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) { // only when it is asked for
-		r.polite(sameID)
+		r.playReceived(sameID)
 		time.AfterFunc(1500*time.Millisecond, func() { r.user("started") })
 		if _, err := s.Speak(t.Context(), Speech{Samples: silence(3)}); err != nil {
 			t.Error(err)
@@ -217,8 +217,8 @@ func TestResume(t *testing.T) {
 			var receipts []Receipt
 			options := &Options{BargeIn: true, Resume: true, OnReceipt: func(r Receipt) { receipts = append(receipts, r) }}
 			inRoom(t, options, func(t *testing.T, r *room, s *Session) {
-				r.polite(sameID)
-				r.answers(100*time.Millisecond, 2)
+				r.playReceived(sameID)
+				r.obeyAfter(100*time.Millisecond, 2)
 				feed := NewFeed(silence(10), FeedOptions{Keep: 5 * time.Second})
 				defer feed.Close()
 				interrupt(t, r, s)
@@ -246,8 +246,8 @@ func TestResume(t *testing.T) {
 // If the event that the user stopped is lost, the replica does not stay silent.
 func TestResumeWithoutUserStoppedEvent(t *testing.T) {
 	inRoom(t, &Options{BargeIn: true, Resume: true}, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
-		r.answers(0, 1)
+		r.playReceived(sameID)
+		r.obeyAfter(0, 1)
 		feed := NewFeed(silence(5), FeedOptions{Keep: 5 * time.Second})
 		defer feed.Close()
 		time.AfterFunc(time.Second, func() { r.user("started") })
@@ -259,12 +259,38 @@ func TestResumeWithoutUserStoppedEvent(t *testing.T) {
 
 func TestPauseOfUnrewindableSource(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
+		r.playReceived(sameID)
 		time.AfterFunc(time.Second, func() { _ = s.Pause(t.Context()) })
 		time.AfterFunc(9*time.Second, s.Resume)
 		if receipt, err := s.Speak(t.Context(), Speech{Samples: silence(5)}); !errors.Is(err, ErrPaused) ||
 			receipt.Outcome != Interrupted {
 			t.Errorf("%v, %+v", err, receipt)
+		}
+	})
+}
+
+// No utterance begins during a pause, also if it began while the utterance waited for the
+// replica.
+func TestPauseBeforeTheReplicaJoins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom()
+		r.playReceived(sameID)
+		s, err := NewSession(NewMessages(r, "c1", 0), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		time.AfterFunc(time.Second, func() { _ = s.Pause(t.Context()) })
+		time.AfterFunc(2*time.Second, r.join)
+		time.AfterFunc(5*time.Second, func() {
+			if ids, _ := said(r); len(ids) > 0 {
+				t.Error("an utterance began during the pause")
+			}
+			s.Resume()
+		})
+		start := time.Now()
+		if _, err := s.Speak(t.Context(), Speech{Samples: silence(1)}); err != nil || time.Since(start) < 6*time.Second {
+			t.Errorf("spoken after %v: %v", time.Since(start), err)
 		}
 	})
 }
@@ -308,10 +334,10 @@ func TestLossPolicies(t *testing.T) {
 				OnReceipt: func(r Receipt) { receipts = append(receipts, r) }}
 			inRoom(t, options, func(t *testing.T, r *room, s *Session) {
 				second := newRoom()
-				second.polite(sameID)
+				second.playReceived(sameID)
 				dial.next = []*room{second}
-				r.polite(sameID)
-				r.beats()
+				r.playReceived(sameID)
+				r.sendHeartbeats()
 				time.AfterFunc(3*time.Second, r.hangUp)
 				feed := NewFeed(silence(10), FeedOptions{Keep: 20 * time.Second})
 				defer feed.Close()
@@ -367,7 +393,7 @@ func TestStuckPeerIsLost(t *testing.T) {
 	for _, policy := range []ReconnectPolicy{ReconnectAbandon, ReconnectResume} {
 		inRoom(t, &Options{OnLoss: policy, Redial: dial.redial}, func(t *testing.T, r *room, s *Session) {
 			second := newRoom()
-			second.polite(sameID)
+			second.playReceived(sameID)
 			dial.next = []*room{second}
 			r.hook = func(sentMessage) {
 				if len(r.messages()) == 30 {
@@ -398,7 +424,7 @@ func TestRepeatWaitsForReconnect(t *testing.T) {
 		OnReceipt: func(Receipt) { receipts++ }}
 	inRoom(t, options, func(t *testing.T, r *room, s *Session) {
 		second := newRoom()
-		second.polite(sameID)
+		second.playReceived(sameID)
 		dial.next = []*room{second}
 		time.AfterFunc(time.Second, r.hangUp)
 		feed := NewFeed(silence(3), FeedOptions{Keep: 20 * time.Second})
@@ -419,7 +445,7 @@ func TestRepeatedLossesAreLimited(t *testing.T) {
 			options := &Options{OnLoss: policy, Redial: dial.redial, OnReceipt: func(Receipt) { receipts++ }}
 			inRoom(t, options, func(t *testing.T, r *room, s *Session) {
 				breaks := func(r *room, after int) {
-					r.polite(sameID)
+					r.playReceived(sameID)
 					play := r.hook
 					r.hook = func(m sentMessage) {
 						play(m)
@@ -467,17 +493,17 @@ func TestStuckPeerWithoutRedial(t *testing.T) {
 		})
 }
 
-// acknowledging is a room that tells what it has not acknowledged.
-type acknowledging struct {
+// unacknowledgedRoom is a room with a fixed number of unacknowledged bytes.
+type unacknowledgedRoom struct {
 	*room
 	waiting int
 }
 
-func (a *acknowledging) Unacknowledged() int { return a.waiting }
+func (a *unacknowledgedRoom) Unacknowledged() int { return a.waiting }
 
 func TestDelivery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &acknowledging{newRoom(), 8000} // two messages and a part of a third
+		r := &unacknowledgedRoom{newRoom(), 8000} // two messages and a part of a third
 		s, err := NewSession(NewMessages(r, "c1", 0), nil)
 		if err != nil {
 			t.Fatal(err)

@@ -76,7 +76,7 @@ func (e *Encoder) Append(dst []byte, samples []float32, done bool) []byte {
 // Clipped returns how many samples were beyond full scale so far.
 func (e *Encoder) Clipped() int64 { return e.audio.Clipped() }
 
-// Size returns the largest size in bytes of a message with so many samples.
+// Size returns the largest size in bytes of a message with a number of samples.
 func (e *Encoder) Size(samples int) int {
 	return len(e.head) + base64.StdEncoding.EncodedLen(2*samples) + len(e.more)
 }
@@ -99,7 +99,7 @@ func samplesOf(d time.Duration, rate int) int64 {
 	return int64(d/time.Second)*int64(rate) + int64(d%time.Second)*int64(rate)/int64(time.Second)
 }
 
-// durationOf returns the playing time of so many samples.
+// durationOf returns the playing time of a number of samples.
 func durationOf(samples int64, rate int) time.Duration {
 	r := int64(rate)
 	return time.Duration(samples/r)*time.Second + time.Duration(samples%r)*time.Second/time.Duration(r)

@@ -51,7 +51,7 @@ type transcriptJSON struct {
 }
 
 // MarshalJSON writes the event as one flat object, the same for every spelling
-// it may have come in:
+// it may have arrived in:
 //
 //	{"kind":"stopped_speaking","type":"conversation.stopped_speaking","role":"pal","conversation_id":"c1",
 //	 "inference_id":"u1","seq":60,"turn":3,"time":"2026-05-28T20:26:43.35Z","interrupted":false,"duration_seconds":2.341}

@@ -78,7 +78,7 @@ func (f *EventFilter) recall(now time.Time, e Event) (repeated, twin bool) {
 	}
 	before, has := m.sameNumber(p)
 	switch {
-	case has && before.agrees(p):
+	case has && before.mayEqual(p):
 		return true, false
 	case has, p.seq > 0 && p.seq < f.latest-maxLate:
 		m.era++
@@ -88,7 +88,7 @@ func (f *EventFilter) recall(now time.Time, e Event) (repeated, twin bool) {
 	}
 	p.era = m.era
 	f.latest = max(f.latest, p.seq)
-	twin = m.twin(p) != nil
+	twin = m.findTwin(p) != nil
 	m.remember(p)
 	return false, twin
 }

@@ -13,8 +13,8 @@ import (
 	"echocast/internal/testwait"
 )
 
-// told is an event of a generated conversation, and when it arrives.
-type told struct {
+// eventArrival is an event of a generated conversation, and when it arrives.
+type eventArrival struct {
 	event Event
 	at    time.Duration
 	twin  bool // it says again what another says
@@ -22,14 +22,14 @@ type told struct {
 
 // conversationOf generates the events of a user and a replica, in the order of
 // emission: turns of speech, and what the user says in each.
-func conversationOf(chance *rand.Rand) (events []told) {
+func conversationOf(chance *rand.Rand) (events []eventArrival) {
 	var now time.Duration
 	epoch := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	add := func(e Event) {
 		e.Seq = int64(len(events) + 1)
 		e.Duration = -1
 		e.Time = epoch.Add(now)
-		events = append(events, told{event: e, at: now})
+		events = append(events, eventArrival{event: e, at: now})
 	}
 	for turn := range 1 + chance.IntN(5) {
 		add(Event{Kind: StartedSpeaking, Type: "conversation.user.started_speaking", Role: RoleUser, Turn: turn})
@@ -51,7 +51,7 @@ func conversationOf(chance *rand.Rand) (events []told) {
 }
 
 // arrivals loses, repeats and delays events, so that they overtake each other.
-func arrivals(chance *rand.Rand, events []told) (came []told) {
+func arrivals(chance *rand.Rand, events []eventArrival) (came []eventArrival) {
 	for _, one := range events {
 		if chance.IntN(10) == 0 {
 			continue
@@ -63,7 +63,7 @@ func arrivals(chance *rand.Rand, events []told) (came []told) {
 			came = append(came, late)
 		}
 	}
-	slices.SortStableFunc(came, func(a, b told) int { return cmp.Compare(a.at, b.at) })
+	slices.SortStableFunc(came, func(a, b eventArrival) int { return cmp.Compare(a.at, b.at) })
 	return came
 }
 
@@ -164,7 +164,7 @@ func TestLateUserEventsDoNotSilenceReplica(t *testing.T) {
 			}
 			defer func() { _ = s.Close(); r.hangUp() }()
 			r.join()
-			r.polite(sameID)
+			r.playReceived(sameID)
 			var end time.Duration
 			starts := 0
 			for _, one := range arrivalsOfUser(chance) {
@@ -199,7 +199,7 @@ func TestLateUserEventsDoNotSilenceReplica(t *testing.T) {
 }
 
 // arrivalsOfUser are the events of a user, of which no stop is lost.
-func arrivalsOfUser(chance *rand.Rand) (came []told) {
+func arrivalsOfUser(chance *rand.Rand) (came []eventArrival) {
 	for _, one := range conversationOf(chance) {
 		if one.event.Role != RoleUser || one.event.Kind == KindUtterance {
 			continue
@@ -211,6 +211,6 @@ func arrivalsOfUser(chance *rand.Rand) (came []told) {
 			came = append(came, late)
 		}
 	}
-	slices.SortStableFunc(came, func(a, b told) int { return cmp.Compare(a.at, b.at) })
+	slices.SortStableFunc(came, func(a, b eventArrival) int { return cmp.Compare(a.at, b.at) })
 	return came
 }

@@ -88,7 +88,7 @@ func NewFeed(source chunker.Source, options FeedOptions) *Feed {
 	options.Ahead = cmp.Or(options.Ahead, 500*time.Millisecond)
 	options.OnUnderrun = cmp.Or(options.OnUnderrun, UnderrunWait)
 	f := &Feed{options: options, source: source, pumped: make(chan struct{})}
-	go f.pump()
+	go f.readAhead()
 	return f
 }
 
@@ -113,6 +113,18 @@ func (f *Feed) Abort() {
 	defer f.mu.Unlock()
 	f.isAborted = true
 	f.change()
+}
+
+// IsReading reports whether the source is still being read.
+func (f *Feed) IsReading() bool {
+	select {
+	case <-f.pumped:
+		return false
+	default:
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err == nil
 }
 
 // Stats returns how fast and how evenly the source has delivered so far.
@@ -145,8 +157,8 @@ func (f *Feed) change() {
 // pumpSamples is the size of one read of the source.
 const pumpSamples = 1200
 
-// pump reads the source until it ends.
-func (f *Feed) pump() {
+// readAhead reads the source until it ends.
+func (f *Feed) readAhead() {
 	defer close(f.pumped)
 	buf := make([]float32, pumpSamples)
 	for f.waitForRoom() {
@@ -156,7 +168,7 @@ func (f *Feed) pump() {
 	}
 }
 
-// waitForRoom waits until the buffer has room, and reports whether pump must read more.
+// waitForRoom waits until the buffer has room, and reports whether readAhead must read more.
 func (f *Feed) waitForRoom() bool {
 	ahead := samplesOf(f.options.Ahead, f.options.Rate)
 	for {

@@ -14,9 +14,9 @@ import (
 	"echocast/internal/testwait"
 )
 
-// mortal is a room whose replica plays what arrives, tells of it, acknowledges it
-// and dies: what it had not played then is lost, though nobody notices at once.
-type mortal struct {
+// dyingRoom is a room whose replica plays the audio that arrives, sends events, acknowledges
+// messages, and crashes. Audio that it has not played by then is lost; the sender notices it later.
+type dyingRoom struct {
 	*room
 	acknowledges bool
 	late         time.Duration // of a message on its way
@@ -36,8 +36,8 @@ type mortal struct {
 	recorded map[string]int64 // samples played, by id
 }
 
-func newMortal(chance *rand.Rand) *mortal {
-	m := &mortal{
+func newDyingRoom(chance *rand.Rand) *dyingRoom {
+	m := &dyingRoom{
 		room: newRoom(), acknowledges: chance.IntN(2) == 0,
 		late:      time.Duration(1+chance.IntN(120)) * time.Millisecond,
 		preBuffer: time.Duration(100+chance.IntN(80)) * time.Millisecond,
@@ -57,42 +57,42 @@ func newMortal(chance *rand.Rand) *mortal {
 	return m
 }
 
-func (m *mortal) sentSoFar() int {
+func (m *dyingRoom) sentSoFar() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.sent
 }
 
-// live lets the replica join, and die after so long; 0: never. Its death is
-// noticed a while later.
-func (m *mortal) live(life, unnoticed time.Duration) {
+// live lets the replica join, and die after lifetime; 0: never. The connection
+// ends a while later.
+func (m *dyingRoom) live(lifetime, unnoticed time.Duration) {
 	m.join()
 	go func() {
 		for {
 			select {
 			case <-time.After(time.Second):
 				m.mu.Lock()
-				m.tell(`{"message_type":"system","event_type":"system.pal_present"}`)
+				m.sendEvent(`{"message_type":"system","event_type":"system.pal_present"}`)
 				m.mu.Unlock()
 			case <-m.stop:
 				return
 			}
 		}
 	}()
-	if life == 0 {
+	if lifetime == 0 {
 		return
 	}
-	time.AfterFunc(life, func() {
+	time.AfterFunc(lifetime, func() {
 		m.mu.Lock()
 		m.recorded[m.id] = m.played()
 		m.dead = true
 		m.mu.Unlock()
 	})
-	time.AfterFunc(life+unnoticed, m.hangUp)
+	time.AfterFunc(lifetime+unnoticed, m.hangUp)
 }
 
 // played is how much of id was played by now.
-func (m *mortal) played() int64 {
+func (m *dyingRoom) played() int64 {
 	if m.dead {
 		return m.recorded[m.id]
 	}
@@ -102,8 +102,8 @@ func (m *mortal) played() int64 {
 	return min(m.arrived, m.base+samplesOf(time.Since(m.since), testRate))
 }
 
-// tell sends an event, if it lives and chance lets it.
-func (m *mortal) tell(format string, args ...any) {
+// sendEvent sends an event, if the replica lives and chance does not lose the event.
+func (m *dyingRoom) sendEvent(format string, args ...any) {
 	if m.dead || m.chance.Float64() < m.lose {
 		return
 	}
@@ -111,7 +111,7 @@ func (m *mortal) tell(format string, args ...any) {
 	time.AfterFunc(late, func() { m.say(format, args...) })
 }
 
-func (m *mortal) take(msg sentMessage, size int) {
+func (m *dyingRoom) take(msg sentMessage, size int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.dead {
@@ -137,7 +137,7 @@ func (m *mortal) take(msg sentMessage, size int) {
 	if !m.running && (done || durationOf(m.arrived-m.base, testRate) >= m.preBuffer) {
 		m.running, m.since = true, time.Now()
 		if m.base == 0 {
-			m.tell(`{"event_type":"conversation.started_speaking","inference_id":%q,"properties":{"role":"pal"}}`, m.id)
+			m.sendEvent(`{"event_type":"conversation.started_speaking","inference_id":%q,"properties":{"role":"pal"}}`, m.id)
 		}
 	}
 	if done {
@@ -152,47 +152,47 @@ func (m *mortal) take(msg sentMessage, size int) {
 	}
 }
 
-func (m *mortal) end(interrupted bool) {
+func (m *dyingRoom) end(interrupted bool) {
 	if m.id == "" || m.dead {
 		return
 	}
 	n := m.played()
 	m.recorded[m.id] = n
-	m.tell(`{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":"pal",`+
+	m.sendEvent(`{"event_type":"conversation.stopped_speaking","inference_id":%q,"properties":{"role":"pal",`+
 		`"duration":%g,"interrupted":%v}}`,
 		m.id, durationOf(n, testRate).Seconds(), interrupted)
 	m.id = ""
 }
 
 // stage is a stage over the room; only some acknowledge.
-func (m *mortal) stage() Stage {
+func (m *dyingRoom) stage() Stage {
 	if m.acknowledges {
-		return NewMessages(acknowledgingMortal{m}, "c1", 0)
+		return NewMessages(acknowledgingDyingRoom{m}, "c1", 0)
 	}
 	return NewMessages(m, "c1", 0)
 }
 
-type acknowledgingMortal struct{ *mortal }
+type acknowledgingDyingRoom struct{ *dyingRoom }
 
-func (a acknowledgingMortal) Unacknowledged() int {
+func (a acknowledgingDyingRoom) Unacknowledged() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.sent - a.acked
 }
 
-// tracked is a source that knows where each utterance continues.
-type tracked struct {
+// rewindRecorder is a source that records where each utterance continues.
+type rewindRecorder struct {
 	Rewinder
 	base []int64
 }
 
-func (r *tracked) Rewind(position int64) (int64, error) {
+func (r *rewindRecorder) Rewind(position int64) (int64, error) {
 	moved, err := r.Rewinder.Rewind(position)
 	r.base = append(r.base, r.base[len(r.base)-1]+moved)
 	return moved, err
 }
 
-var _ chunker.Source = (*tracked)(nil)
+var _ chunker.Source = (*rewindRecorder)(nil)
 
 // After all losses and pauses, the repetition begins at or before the position that the
 // replica had really played, so nothing is skipped. Receipts never overstate what was heard,
@@ -209,15 +209,15 @@ func TestRepeatSkipsNothingUnheard(t *testing.T) {
 func loseAndResume(t *testing.T, seed uint64) {
 	chance := rand.New(rand.NewPCG(seed, 181))
 	length := int64(1+chance.IntN(8)) * testRate
-	rooms := []*mortal{}
-	next := func() *mortal {
-		m := newMortal(chance)
+	rooms := []*dyingRoom{}
+	next := func() *dyingRoom {
+		m := newDyingRoom(chance)
 		rooms = append(rooms, m)
-		life := time.Duration(0)
+		lifetime := time.Duration(0)
 		if len(rooms) <= 3 {
-			life = time.Duration(1+chance.IntN(6000)) * time.Millisecond
+			lifetime = time.Duration(1+chance.IntN(6000)) * time.Millisecond
 		}
-		m.live(life, time.Duration(chance.IntN(8000))*time.Millisecond)
+		m.live(lifetime, time.Duration(chance.IntN(8000))*time.Millisecond)
 		return m
 	}
 	var receipts []Receipt
@@ -244,7 +244,7 @@ func loseAndResume(t *testing.T, seed uint64) {
 	}
 	feed := NewFeed(&silent{int(length), io.EOF}, FeedOptions{Rate: testRate, Keep: time.Minute})
 	defer feed.Close()
-	source := &tracked{feed, []int64{0}}
+	source := &rewindRecorder{feed, []int64{0}}
 	_, err = s.Speak(context.Background(), Speech{Samples: source, Abort: feed.Abort})
 	if err != nil && !errors.Is(err, ErrUnverified) && !errors.Is(err, ErrLost) {
 		t.Errorf("seed %d: %v", seed, err)
@@ -252,7 +252,7 @@ func loseAndResume(t *testing.T, seed uint64) {
 	compareWithRecorded(t, seed, rooms, receipts, source.base)
 }
 
-func compareWithRecorded(t *testing.T, seed uint64, rooms []*mortal, receipts []Receipt, base []int64) {
+func compareWithRecorded(t *testing.T, seed uint64, rooms []*dyingRoom, receipts []Receipt, base []int64) {
 	t.Helper()
 	recorded := func(id string) int64 {
 		for _, m := range rooms {

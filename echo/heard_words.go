@@ -40,12 +40,13 @@ type HeardWords struct {
 // spaces, each character counts as a word.
 func wordsIn(text string) (ends []int) {
 	inWord, inTag := false, false
+	lastEnd := strings.LastIndexByte(text, '>')
 	for at, c := range text {
 		switch {
 		case inTag:
 			inTag = c != '>'
 			continue
-		case c == '<' && strings.IndexByte(text[at:], '>') > 0:
+		case c == '<' && at < lastEnd:
 			inTag = true
 			fallthrough
 		case unicode.IsSpace(c):
@@ -124,9 +125,9 @@ func (k knownText) isBeginning(ends []int) bool {
 	return true
 }
 
-// leaveOutLater leaves out words that begin after the audio ended: they belong to the
+// dropLaterWords leaves out words that begin after the audio ended: they belong to the
 // next utterance.
-func (k *knownText) leaveOutLater() {
+func (k *knownText) dropLaterWords() {
 	for n := len(k.words); k.total > 0 && n > 0 && k.words[n-1].Start >= k.total; n-- {
 		k.words = k.words[:n-1]
 	}

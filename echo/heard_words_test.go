@@ -73,9 +73,9 @@ func (v timedVoice) heardBy(at time.Duration) int {
 	return knownText{words: v.words}.byTimings(at)
 }
 
-// obeys makes the far end stop when it is told to, and say how long it has spoken.
-func (r *room) obeys(played *time.Duration) {
-	r.polite(sameID)
+// obeyInterrupt makes the far end obey an interrupt, and report how long it has spoken.
+func (r *room) obeyInterrupt(played *time.Duration) {
+	r.playReceived(sameID)
 	play := r.hook
 	var id string
 	var begin time.Time
@@ -118,7 +118,7 @@ func TestHeardWords(t *testing.T) {
 			defer func() { _ = s.Close(); r.hangUp() }()
 			r.join()
 			var played time.Duration
-			r.obeys(&played)
+			r.obeyInterrupt(&played)
 			at := 100*time.Millisecond + time.Duration(chance.Int64N(int64(v.length())))
 			time.AfterFunc(at, func() { _ = s.Interrupt(t.Context(), nil) })
 			receipt, err := s.Speak(t.Context(), speech)
@@ -148,7 +148,7 @@ func TestHeardWords(t *testing.T) {
 func TestHeardWordsByOutcome(t *testing.T) {
 	const text = "One two three, four five six seven eight. Nine ten eleven twelve."
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
+		r.playReceived(sameID)
 		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(4), Text: text})
 		if want := (HeardWords{text, "", 12, 12, ByEvent, 0}); err != nil || receipt.Words == nil || *receipt.Words != want {
 			t.Errorf("%v, %+v", err, receipt.Words)
@@ -157,7 +157,7 @@ func TestHeardWordsByOutcome(t *testing.T) {
 			t.Errorf("of no text: %+v", *receipt.Words)
 		}
 		var played time.Duration
-		r.obeys(&played)
+		r.obeyInterrupt(&played)
 		time.AfterFunc(2*time.Second, func() { _ = s.Interrupt(t.Context(), nil) })
 		receipt, _ = s.Speak(t.Context(), Speech{Samples: silence(60), Text: text})
 		if h := receipt.Words; h == nil || h.By != ByRate || h.Words < 4 || h.Words > 8 || h.ErrorWords < 2 {
@@ -198,7 +198,7 @@ func TestHeardWordsAfterAPause(t *testing.T) {
 	inRoom(t, &Options{OnReceipt: func(r Receipt) { receipts = append(receipts, r) }},
 		func(t *testing.T, r *room, s *Session) {
 			var played time.Duration
-			r.obeys(&played)
+			r.obeyInterrupt(&played)
 			for _, at := range []time.Duration{v.length() / 3, 2 * v.length() / 3} {
 				time.AfterFunc(at, func() { _ = s.Pause(t.Context()); s.Resume() })
 			}
@@ -228,7 +228,7 @@ func TestHeardWordsAfterFilledSilence(t *testing.T) {
 	}
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		var played time.Duration
-		r.obeys(&played)
+		r.obeyInterrupt(&played)
 		p := newPipe()
 		feed := NewFeed(p, FeedOptions{OnUnderrun: UnderrunSilence, Abort: func() { close(p.stop) }})
 		defer feed.Close()
@@ -266,7 +266,7 @@ func TestHeardWordsWithPartialTimes(t *testing.T) {
 		t.Errorf("of words that are not those of the text: %+v", *got)
 	}
 	k = knownText{words: words, total: at(2)}
-	if k.leaveOutLater(); len(k.words) != 2 {
+	if k.dropLaterWords(); len(k.words) != 2 {
 		t.Errorf("%v", k.words)
 	}
 }

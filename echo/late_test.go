@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// hesitant is a source that pauses once.
-type hesitant struct {
+// pausingSource is a source that pauses once.
+type pausingSource struct {
 	silent
 	pause time.Duration
 }
 
-func (h *hesitant) ReadSamples(p []float32) (int, error) {
+func (h *pausingSource) ReadSamples(p []float32) (int, error) {
 	if h.n < 2*DefaultRate {
 		time.Sleep(h.pause)
 		h.pause = 0
@@ -51,7 +51,7 @@ func TestLatenessExcludesSourceAndRoom(t *testing.T) {
 						time.Sleep(test.room)
 					}
 				}
-				source := &hesitant{silent{4 * DefaultRate, io.EOF}, test.source}
+				source := &pausingSource{silent{4 * DefaultRate, io.EOF}, test.source}
 				if _, err := s.Speak(t.Context(), Speech{Samples: source}); err != nil {
 					t.Fatal(err)
 				}

@@ -3,8 +3,8 @@ package echo_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"echocast/internal/testwait"
 )
 
 // No test leaves a goroutine behind.
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }

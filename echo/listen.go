@@ -101,7 +101,7 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 		s.isRejoining = false
 		s.change()
 	}
-	s.startAway()
+	s.startAbsence()
 	s.options.Observe(Moment{Kind: MomentConnected, At: time.Now()})
 	return true
 }
@@ -109,7 +109,7 @@ func (s *Session) rejoin(ctx context.Context, err error) bool {
 // noteInterruption notes that the connection is lost for now. The session is locked.
 func (s *Session) noteInterruption(why error) {
 	s.isRejoining, s.hasJoined, s.userSince = true, false, time.Time{}
-	s.stopAway()
+	s.stopAbsence()
 	if s.current != nil {
 		s.current.cancel(why)
 	}
@@ -182,10 +182,10 @@ func (s *Session) handle(event Event) Event {
 	for _, r := range s.readers {
 		r.add(event)
 	}
-	s.readers = slices.DeleteFunc(s.readers, (*subscription).over)
+	s.readers = slices.DeleteFunc(s.readers, (*subscription).hasEnded)
 	switch {
 	case event.Kind == Shutdown:
-		s.lose(fmt.Errorf("%w: the room was shut down%s", ErrLost, because(event)))
+		s.lose(fmt.Errorf("%w: the room was shut down%s", ErrLost, reasonOf(event)))
 	case event.Stale: // it changes nothing
 	case event.Role == RoleUser:
 		s.handleUser(event)
@@ -239,7 +239,7 @@ func (s *Session) handlePal(event Event) {
 	}
 	if !s.hasJoined {
 		s.hasJoined, s.isRejoining = true, false // any event of the replica proves its presence
-		s.stopAway()
+		s.stopAbsence()
 		s.change()
 	}
 	if event.Kind != StartedSpeaking && event.Kind != StoppedSpeaking {
@@ -289,9 +289,9 @@ func (s *Session) isOtherSpeaking() bool {
 // longestReason is how many characters of a reason an error repeats.
 const longestReason = 200
 
-// because formats the reason in an event as the end of a sentence. The text comes from
+// reasonOf formats the reason in an event as the end of a sentence. The text comes from
 // other programs, so control characters are removed.
-func because(event Event) string {
+func reasonOf(event Event) string {
 	reason := []rune(strings.ReplaceAll(event.Reason, "_", " "))
 	reason = slices.DeleteFunc(reason, func(c rune) bool { return !unicode.IsPrint(c) })
 	if len(reason) == 0 {
@@ -307,26 +307,26 @@ func (s *Session) handleReplicaLeft(event Event) {
 		return
 	}
 	s.hasJoined = false
-	s.startAway()
+	s.startAbsence()
 	if s.current != nil {
-		s.current.cancel(fmt.Errorf("%w: the replica left the room%s", ErrLost, because(event)))
+		s.current.cancel(fmt.Errorf("%w: the replica left the room%s", ErrLost, reasonOf(event)))
 	}
 	s.change()
 }
 
-// startAway starts the timer of Options.AwayTimeout. The session is locked.
-func (s *Session) startAway() {
+// startAbsence starts the timer of Options.AwayTimeout. The session is locked.
+func (s *Session) startAbsence() {
 	if s.options.AwayTimeout == 0 || s.options.Redial == nil || s.hasJoined || s.away != nil {
 		return
 	}
 	a := &absence{}
-	a.timer = time.AfterFunc(s.options.AwayTimeout, func() { s.endAway(a) })
+	a.timer = time.AfterFunc(s.options.AwayTimeout, func() { s.endAbsence(a) })
 	s.away = a
 }
 
-// endAway ends the connection because the replica was away for too long. It does nothing
+// endAbsence ends the connection because the replica was away for too long. It does nothing
 // if the replica has returned meanwhile, even if it has left again.
-func (s *Session) endAway(a *absence) {
+func (s *Session) endAbsence(a *absence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.away != a || s.lost != nil {
@@ -337,7 +337,7 @@ func (s *Session) endAway(a *absence) {
 	s.cancelStage(why)
 }
 
-func (s *Session) stopAway() {
+func (s *Session) stopAbsence() {
 	if s.away != nil {
 		s.away.timer.Stop()
 		s.away = nil
@@ -365,7 +365,7 @@ type subscription struct {
 // add queues an event, or ends a reader that is too slow. The session is locked.
 func (r *subscription) add(event Event) {
 	switch {
-	case r.over():
+	case r.hasEnded():
 	case len(r.events) == mostEvents:
 		r.end(ErrSlow)
 	default:
@@ -403,7 +403,7 @@ func (r *subscription) next() (event Event, isEvent, isOver bool, err error) {
 	return event, true, false, nil
 }
 
-func (r *subscription) over() bool {
+func (r *subscription) hasEnded() bool {
 	select {
 	case <-r.done:
 		return true
@@ -416,7 +416,7 @@ func (s *Session) unsubscribe(r *subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r.end(nil)
-	s.readers = slices.DeleteFunc(s.readers, (*subscription).over)
+	s.readers = slices.DeleteFunc(s.readers, (*subscription).hasEnded)
 }
 
 // Events returns the events from now on, in the order of their arrival and with repeats:

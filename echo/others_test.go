@@ -35,7 +35,7 @@ func TestTwoSenders(t *testing.T) {
 			t.Errorf("after %v: %+v, %v", time.Since(begin), receipt, err)
 		}
 	})
-	// Without a word about ours after the other's end, it is not confirmed.
+	// If no event names ours after the other's end, ours is not confirmed.
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		first := true
 		r.hook = func(sentMessage) {

@@ -10,15 +10,15 @@ import (
 	"echocast/internal/sleep"
 )
 
-// deck is a stage that plays what it is given, from its first chunk on.
-type deck struct {
+// playingStage is a stage that plays the audio itself, from its first chunk on.
+type playingStage struct {
 	*Messages
 	rate  int
 	until time.Time // when it is through
 	fail  error
 }
 
-func (d *deck) Speak(ctx context.Context, pcm []float32, last bool) (int, error) {
+func (d *playingStage) Speak(ctx context.Context, pcm []float32, last bool) (int, error) {
 	if d.until.Before(time.Now()) {
 		d.until = time.Now()
 	}
@@ -26,18 +26,18 @@ func (d *deck) Speak(ctx context.Context, pcm []float32, last bool) (int, error)
 	return d.Messages.Speak(ctx, pcm, last)
 }
 
-func (d *deck) Played(ctx context.Context) error {
+func (d *playingStage) Played(ctx context.Context) error {
 	if d.fail != nil {
 		return d.fail
 	}
 	return sleep.For(ctx, time.Until(d.until))
 }
 
-// onDeck runs f in a bubble with a session on a stage that plays the audio itself.
-func onDeck(t *testing.T, options *Options, f func(t *testing.T, r *room, d *deck, s *Session)) {
+// withPlayingStage runs f in a bubble of synctest, with a session on a playingStage.
+func withPlayingStage(t *testing.T, options *Options, f func(t *testing.T, r *room, d *playingStage, s *Session)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom()
-		d := &deck{Messages: NewMessages(r, "c1", 0), rate: testRate}
+		d := &playingStage{Messages: NewMessages(r, "c1", 0), rate: testRate}
 		s, err := NewSession(d, options)
 		if err != nil {
 			t.Fatal(err)
@@ -52,7 +52,8 @@ func onDeck(t *testing.T, options *Options, f func(t *testing.T, r *room, d *dec
 // If a replica never sends events, the wait for its end is as short as possible.
 func TestPlayerStage(t *testing.T) {
 	for _, skip := range []bool{false, true} {
-		onDeck(t, &Options{Rate: testRate, SkipHeard: skip}, func(t *testing.T, _ *room, _ *deck, s *Session) {
+		options := &Options{Rate: testRate, SkipHeard: skip}
+		withPlayingStage(t, options, func(t *testing.T, _ *room, _ *playingStage, s *Session) {
 			began := time.Now()
 			receipt, err := s.Speak(t.Context(), Speech{Samples: silence(3)})
 			took, want := time.Since(began), 3*time.Second
@@ -68,7 +69,7 @@ func TestPlayerStage(t *testing.T) {
 }
 
 func TestPlayerStageWithEvents(t *testing.T) {
-	onDeck(t, &Options{Rate: testRate}, func(t *testing.T, r *room, _ *deck, s *Session) {
+	withPlayingStage(t, &Options{Rate: testRate}, func(t *testing.T, r *room, _ *playingStage, s *Session) {
 		go func() {
 			time.Sleep(500 * time.Millisecond)
 			r.started("theirs")
@@ -85,7 +86,7 @@ func TestPlayerStageWithEvents(t *testing.T) {
 }
 
 func TestPlayerStageFails(t *testing.T) {
-	onDeck(t, &Options{Rate: testRate}, func(t *testing.T, _ *room, d *deck, s *Session) {
+	withPlayingStage(t, &Options{Rate: testRate}, func(t *testing.T, _ *room, d *playingStage, s *Session) {
 		d.fail = lostBy(errors.New("broken"))
 		receipt, err := s.Speak(t.Context(), Speech{Samples: silence(1)})
 		if !errors.Is(err, ErrLost) || receipt.Outcome != Failed {
@@ -96,7 +97,7 @@ func TestPlayerStageFails(t *testing.T) {
 
 // An interrupt does not wait for events of a replica that sends none.
 func TestPlayerStageInterrupted(t *testing.T) {
-	onDeck(t, &Options{Rate: testRate}, func(t *testing.T, r *room, _ *deck, s *Session) {
+	withPlayingStage(t, &Options{Rate: testRate}, func(t *testing.T, r *room, _ *playingStage, s *Session) {
 		go func() {
 			time.Sleep(time.Second)
 			_ = s.Interrupt(t.Context(), nil)

@@ -15,9 +15,9 @@ import (
 	"echocast/internal/testwait"
 )
 
-// fickle is a room whose far end plays what it gets, and whose events and
+// unreliableRoom is a room whose far end plays what it gets, and whose events and
 // connection fail by chance.
-type fickle struct {
+type unreliableRoom struct {
 	*room
 	own       bool // its ids have nothing to do with ours
 	lose      float64
@@ -39,8 +39,8 @@ type fickle struct {
 	end     *time.Timer // of the playing
 }
 
-func newFickle(chance *rand.Rand) *fickle {
-	f := &fickle{
+func newUnreliableRoom(chance *rand.Rand) *unreliableRoom {
+	f := &unreliableRoom{
 		room: newRoom(), chance: rand.New(rand.NewPCG(chance.Uint64(), 0)),
 		own: chance.IntN(3) == 0, late: time.Duration(chance.IntN(4)) * 200 * time.Millisecond,
 	}
@@ -60,8 +60,8 @@ func newFickle(chance *rand.Rand) *fickle {
 	return f
 }
 
-// tell sends an event, if chance lets it.
-func (f *fickle) tell(kind, id, role string, seconds float64, interrupted bool) {
+// sendEvent sends an event, unless chance loses it.
+func (f *unreliableRoom) sendEvent(kind, id, role string, seconds float64, interrupted bool) {
 	if f.own && id != "" {
 		id = "own-" + id
 	}
@@ -82,11 +82,11 @@ func (f *fickle) tell(kind, id, role string, seconds float64, interrupted bool) 
 }
 
 // take is the far end's part.
-func (f *fickle) take(m sentMessage) {
+func (f *unreliableRoom) take(m sentMessage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.n++
-	f.mishap()
+	f.failByChance()
 	id := m.Properties.InferenceID
 	switch {
 	case m.interrupts():
@@ -96,7 +96,7 @@ func (f *fickle) take(m sentMessage) {
 		return
 	case id != f.id:
 		f.id, f.samples, f.begun = id, 0, time.Now().Add(100*time.Millisecond)
-		f.tell("started", id, "pal", 0, false)
+		f.sendEvent("started", id, "pal", 0, false)
 	}
 	if f.samples += len(m.Properties.Audio) / 2; m.Properties.Done {
 		length := durationOf(int64(f.samples), testRate)
@@ -104,7 +104,7 @@ func (f *fickle) take(m sentMessage) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			if f.id == id {
-				f.tell("stopped", id, "pal", length.Seconds(), false)
+				f.sendEvent("stopped", id, "pal", length.Seconds(), false)
 				f.id = ""
 			}
 		})
@@ -114,16 +114,16 @@ func (f *fickle) take(m sentMessage) {
 	}
 }
 
-func (f *fickle) stop() {
+func (f *unreliableRoom) stop() {
 	if f.id == "" {
 		return
 	}
 	played := min(max(time.Since(f.begun), 0), durationOf(int64(f.samples), testRate))
-	f.tell("stopped", f.id, "pal", played.Seconds(), true)
+	f.sendEvent("stopped", f.id, "pal", played.Seconds(), true)
 	f.dead, f.id = f.id, ""
 }
 
-func (f *fickle) mishap() {
+func (f *unreliableRoom) failByChance() {
 	if f.n == f.hangUpAt {
 		if f.shutsDown {
 			f.say(`{"message_type":"system","event_type":"system.shutdown"}`)
@@ -142,9 +142,8 @@ func (f *fickle) mishap() {
 	}
 }
 
-// broken reports whether an interrupt may not have come through, or not have been
-// needed.
-func (f *fickle) broken() bool {
+// broken reports whether an interrupt may have been lost, or was not needed.
+func (f *unreliableRoom) broken() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, at := range []int{f.hangUpAt, f.stuckAt, f.otherAt} {
@@ -161,7 +160,7 @@ type trial struct {
 	dialled  *rand.Rand // chance of the listener's goroutine
 	session  *Session
 	mu       sync.Mutex
-	rooms    []*fickle
+	rooms    []*unreliableRoom
 	receipts map[string][]Receipt // by the name of the utterance
 }
 
@@ -172,7 +171,7 @@ func (r *trial) redial(context.Context) (Stage, error) {
 	if r.dialled.IntN(3) == 0 || len(r.rooms) > 3 {
 		return nil, errors.New("no room")
 	}
-	next := newFickle(r.dialled)
+	next := newUnreliableRoom(r.dialled)
 	r.rooms = append(r.rooms, next)
 	return NewMessages(next, "c1", 0), nil
 }
@@ -197,8 +196,8 @@ func (r *trial) options() *Options {
 	return o
 }
 
-// utter says something, of any kind, and returns what came of it.
-func (r *trial) utter(name string, kind, length, limit int) (Receipt, error) {
+// speakRandom speaks an utterance of a random kind, and returns its receipt.
+func (r *trial) speakRandom(name string, kind, length, limit int) (Receipt, error) {
 	ctx := context.Background()
 	if limit > 0 {
 		limited, cancel := context.WithTimeout(ctx, time.Duration(limit)*time.Second)
@@ -273,8 +272,8 @@ func TestEveryUtteranceHasAReceipt(t *testing.T) {
 func newTrial(t *testing.T, seed uint64) *trial {
 	r := &trial{chance: rand.New(rand.NewPCG(seed, 3)), dialled: rand.New(rand.NewPCG(seed, 4)),
 		receipts: map[string][]Receipt{}}
-	first := newFickle(r.chance)
-	r.rooms = []*fickle{first}
+	first := newUnreliableRoom(r.chance)
+	r.rooms = []*unreliableRoom{first}
 	session, err := NewSession(NewMessages(first, "c1", 0), r.options())
 	if err != nil {
 		t.Fatal(err)
@@ -292,7 +291,7 @@ func (r *trial) run(t *testing.T) {
 		kind, length, limit := r.chance.IntN(8), 1+r.chance.IntN(20), max(0, r.chance.IntN(30)-15)
 		all.Go(func() {
 			time.Sleep(at)
-			receipt, err := r.utter(name, kind, length, limit)
+			receipt, err := r.speakRandom(name, kind, length, limit)
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.compare(t, name, receipt, err)
@@ -332,17 +331,17 @@ func (r *trial) compare(t *testing.T, name string, returned Receipt, err error) 
 	}
 }
 
-// onWire is what came of an id.
+// onWire is what the room received of an id.
 type onWire struct {
 	samples, chunks, done int
 	after                 int // chunks after done, or after an interrupt
 	over                  bool
 	stopped               bool // by an interrupt before done
-	room                  *fickle
+	room                  *unreliableRoom
 }
 
-// wire compares the receipts with what came to the rooms: a done is the last of
-// an id, nothing of it follows an interrupt, and no id has two receipts.
+// wire compares the receipts with the messages that the rooms received: done is on the last chunk
+// of an id, no chunk follows an interrupt, and no id has two receipts.
 func (r *trial) wire(t *testing.T) {
 	came := map[string]*onWire{}
 	for _, room := range r.rooms {

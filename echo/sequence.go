@@ -24,7 +24,7 @@ const (
 // as "replica", and some a third time under an older name. After a broken connection more
 // events may be repeated.
 //
-// It holds an event that comes too early until those before it have come, but no longer
+// It holds an event that arrives too early until those before it have arrived, but no longer
 // than its window. The first event is always held for the window, because the first
 // number is not known. An event without a number follows what came before it.
 //
@@ -105,7 +105,7 @@ func (s *Sequencer) of(conversation string) *conversationOrder {
 
 func (s *Sequencer) begin(conversation string) *conversationOrder {
 	if len(s.orders) == mostConversations {
-		s.orders[0].startOver()
+		s.orders[0].beginEra()
 		s.overflow = append(s.overflow, s.orders[0].ready...)
 		s.orders = slices.Delete(s.orders, 0, 1)
 	}
@@ -176,17 +176,17 @@ func (s *conversationOrder) add(now time.Time, e Event) {
 		return
 	}
 	if before, has := s.sameNumber(p); has {
-		if before.agrees(p) {
+		if before.mayEqual(p) {
 			return
 		}
-		s.startOver() // another event with the same number: the service restarted its numbers
+		s.beginEra() // another event with the same number: the service restarted its numbers
 	}
 	if s.next > 0 && p.seq > 0 && p.seq < s.next-maxLate {
-		s.startOver()
+		s.beginEra()
 	}
 	p.era = s.era
 	a := arrival{event: e, at: now, order: p.order}
-	if twin := s.twin(p); twin != nil {
+	if twin := s.findTwin(p); twin != nil {
 		a.isFolded = !s.supersede(twin, p.seq)
 		twin.isFolded = !a.isFolded
 	}
@@ -283,8 +283,8 @@ func (s *conversationOrder) pass(seq int64) {
 	s.next = max(s.next, seq+1)
 }
 
-// startOver begins an era: waiting events are due, and earlier numbers no longer count.
-func (s *conversationOrder) startOver() {
+// beginEra begins an era: waiting events are due, and earlier numbers no longer count.
+func (s *conversationOrder) beginEra() {
 	for first, ok := s.take(maxSeq); ok; first, ok = s.take(maxSeq) {
 		s.ready = append(s.ready, first)
 	}
@@ -342,14 +342,14 @@ func (s *conversationOrder) sameNumber(p fingerprint) (fingerprint, bool) {
 	return s.fingerprints[i], true
 }
 
-// agrees reports whether p and q, which have the same type and number, may be one event:
+// mayEqual reports whether p and q, which have the same type and number, may be one event:
 // no field shows a difference.
-func (p fingerprint) agrees(q fingerprint) bool {
+func (p fingerprint) mayEqual(q fingerprint) bool {
 	return p.inference == q.inference && p.role == q.role && isNear(p.emitted, q.emitted)
 }
 
-// twin finds the repeat of p under another name or number.
-func (s *conversationOrder) twin(p fingerprint) *fingerprint {
+// findTwin finds the repeat of p under another name or number.
+func (s *conversationOrder) findTwin(p fingerprint) *fingerprint {
 	if !hasTwins(p.kind) {
 		return nil
 	}

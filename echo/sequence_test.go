@@ -115,9 +115,9 @@ func TestSequencer(t *testing.T) {
 			"a a c c"},
 		"calls that look alike": {[]came{{0, Event{Kind: KindToolCall, Type: "a", Seq: 1}},
 			{1, Event{Kind: KindToolCall, Type: "a", Seq: 2}}}, "a a"},
-		"counted anew": {[]came{{0, numbered(500, "a")}, {300, numbered(502, "c")}, {310, numbered(2, "y")},
+		"restarted": {[]came{{0, numbered(500, "a")}, {300, numbered(502, "c")}, {310, numbered(2, "y")},
 			{320, numbered(1, "x")}}, "a gap 1 c x y"},
-		"counted anew, soon": {[]came{{0, emitted(numbered(1, "a"), 0)}, {300, emitted(numbered(2, "b"), 300)},
+		"restarted soon": {[]came{{0, emitted(numbered(1, "a"), 0)}, {300, emitted(numbered(2, "b"), 300)},
 			{9000, emitted(numbered(1, "a"), 9000)},
 			{9001, emitted(numbered(2, "b"), 9001)}}, "a b a b"},
 		"absurd numbers": {[]came{{0, numbered(1, "a")}, {300, numbered(math.MaxInt64, "x")},
@@ -180,7 +180,7 @@ func conversation(rng *rand.Rand, window time.Duration, loss float64) (ids []str
 		}
 		messages := []Event{e}
 		if hasTwins(e.Kind) && rng.IntN(2) == 0 {
-			seq += rng.Int64N(2) // a number of its own or the same
+			seq += rng.Int64N(2) // a new number or the same
 			old := e
 			old.Type, old.Seq = "old", seq
 			messages = append(messages, old)
@@ -286,7 +286,7 @@ func FuzzSequencer(f *testing.F) {
 				seq += int64(step/8) % 4
 			}
 			now = now.Add(time.Duration(step/16) * time.Millisecond)
-			s.add(now, numbered(seq, fmt.Sprint(i))) // each has a type of its own: none is folded
+			s.add(now, numbered(seq, fmt.Sprint(i))) // each has a different type: none is folded
 			if held := s.holds(); held > maxHeld || len(s.orders[0].fingerprints) > maxFingerprints {
 				t.Fatalf("%d events held, %d remembered", held, len(s.orders[0].fingerprints))
 			}

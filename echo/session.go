@@ -85,7 +85,7 @@ func (s *Session) Close() error {
 	<-s.over
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.stopAway()
+	s.stopAbsence()
 	return nil
 }
 

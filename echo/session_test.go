@@ -139,9 +139,9 @@ func (r *room) speech(t *testing.T) (samples, done, interrupts int, id string) {
 	return samples, done, interrupts, id
 }
 
-// polite makes the far end play what it gets: it starts 100 ms after the first
+// playReceived makes the far end play the audio that it receives: it starts 100 ms after the first
 // chunk and stops when all was played. ids are changed by rename.
-func (r *room) polite(rename func(string) string) {
+func (r *room) playReceived(rename func(string) string) {
 	var samples int
 	var begin time.Time
 	r.hook = func(m sentMessage) {
@@ -163,8 +163,8 @@ func (r *room) polite(rename func(string) string) {
 	}
 }
 
-// beats lets the replica tell twice a second that it is there, for half a minute.
-func (r *room) beats() {
+// sendHeartbeats lets the replica report twice a second that it is present, for half a minute.
+func (r *room) sendHeartbeats() {
 	go func() {
 		for range 60 {
 			select {
@@ -179,7 +179,7 @@ func (r *room) beats() {
 
 func sameID(id string) string { return id }
 
-// silence is n samples, and then err.
+// silent is a source of n samples, and then err.
 type silent struct {
 	n   int
 	err error
@@ -225,7 +225,7 @@ func TestSpeak(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
-				r.polite(rename)
+				r.playReceived(rename)
 				const n = 3*testRate + 17
 				receipt, err := s.Speak(t.Context(), Speech{Samples: &silent{n, io.EOF}, Name: "three seconds"})
 				if err != nil {
@@ -251,7 +251,7 @@ func TestSpeak(t *testing.T) {
 
 func TestUtterancesFollowEachOther(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
+		r.playReceived(sameID)
 		var all sync.WaitGroup
 		for range 5 {
 			all.Go(func() {
@@ -283,16 +283,16 @@ func TestUtterancesFollowEachOther(t *testing.T) {
 func TestLateEventsOfEarlierUtterances(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
 		strange := func(id string) string { return "x" + id }
-		r.polite(strange)
+		r.playReceived(strange)
 		first, err := s.Speak(t.Context(), Speech{Samples: &silent{testRate, io.EOF}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		polite := r.hook
+		play := r.hook
 		r.hook = func(m sentMessage) {
 			r.started(strange(first.InferenceID))
 			r.stopped(strange(first.InferenceID), 1, false)
-			polite(m)
+			play(m)
 		}
 		second, err := s.Speak(t.Context(), Speech{Samples: &silent{3 * testRate, io.EOF}})
 		if err != nil || second.SpokenSeconds != 3 || second.FirstAudioSeconds != 0.1 {
@@ -365,13 +365,13 @@ func TestBrokenInput(t *testing.T) {
 	})
 }
 
-// blocked delivers n samples and then blocks until it is released.
-type blocked struct {
+// blockedSource delivers n samples and then blocks until it is released.
+type blockedSource struct {
 	silent
 	release chan struct{}
 }
 
-func (b *blocked) ReadSamples(p []float32) (int, error) {
+func (b *blockedSource) ReadSamples(p []float32) (int, error) {
 	if b.n == 0 {
 		<-b.release
 	}
@@ -398,7 +398,7 @@ func TestInterruptIsImmediate(t *testing.T) {
 // Abort ends a read that hangs.
 func TestAbortEndsHangingRead(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
-		src := &blocked{silent{testRate, io.EOF}, make(chan struct{})}
+		src := &blockedSource{silent{testRate, io.EOF}, make(chan struct{})}
 		time.AfterFunc(4*time.Second, r.hangUp)
 		start := time.Now()
 		_, err := s.Speak(t.Context(), Speech{Samples: src, Abort: func() { close(src.release) }})
@@ -418,7 +418,7 @@ func testInterrupt(t *testing.T, r *room, s *Session, seconds int, hangs, byCall
 			r.started("")
 		}
 	}
-	src := &blocked{silent{seconds * testRate, io.EOF}, make(chan struct{})}
+	src := &blockedSource{silent{seconds * testRate, io.EOF}, make(chan struct{})}
 	if !hangs {
 		close(src.release)
 	}
@@ -593,7 +593,7 @@ func TestShutdown(t *testing.T) {
 			t.Errorf("%v after %v, want ErrLost after 1 s", err, time.Since(start))
 		}
 	})
-	synctest.Test(t, func(t *testing.T) { // before the replica has come
+	synctest.Test(t, func(t *testing.T) { // before the replica has joined
 		r := newRoom()
 		s, err := NewSession(NewMessages(r, "c1", 0), nil)
 		if err != nil {
@@ -639,8 +639,8 @@ func TestSessionRefuses(t *testing.T) {
 // has no audio yet is waited for.
 func TestProgressOfAPausedUtterance(t *testing.T) {
 	inRoom(t, &Options{Resume: true}, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
-		r.answers(100*time.Millisecond, 2)
+		r.playReceived(sameID)
+		r.obeyAfter(100*time.Millisecond, 2)
 		source := &stalling{Source: silence(10), at: 8 * testRate, stall: 3 * time.Second}
 		feed := NewFeed(source, FeedOptions{Keep: 5 * time.Second})
 		defer feed.Close()
@@ -666,7 +666,7 @@ func TestProgressOfAPausedUtterance(t *testing.T) {
 	})
 }
 
-// stalling gives nothing for a while after so many samples.
+// stalling is a source that stalls once, at a given sample.
 type stalling struct {
 	chunker.Source
 	at    int
@@ -687,7 +687,7 @@ func (s *stalling) ReadSamples(p []float32) (int, error) {
 
 func TestProgress(t *testing.T) {
 	inRoom(t, nil, func(t *testing.T, r *room, s *Session) {
-		r.polite(sameID)
+		r.playReceived(sameID)
 		var states []State
 		watch := time.NewTicker(40 * time.Millisecond)
 		defer watch.Stop()

@@ -113,13 +113,18 @@ func (s *Session) speakContent(ctx context.Context, c content) (Receipt, error) 
 	earlier := ""
 	for {
 		u, err := s.speakOnce(t, c, earlier)
+		if err == errHeld {
+			if err = s.waitToBegin(t.ctx); err == nil {
+				continue
+			}
+		}
 		if u == nil {
 			return s.publishUnspoken(c, err)
 		}
 		if err == nil {
 			return u.receipt, nil
 		}
-		if err := s.prepareSequel(t, c, u, err); err != nil {
+		if err := s.prepareContinuation(t, c, u, err); err != nil {
 			return u.receipt, err
 		}
 		earlier = u.id
@@ -159,7 +164,7 @@ func (s *Session) speakOnce(t *turn, c content, earlier string) (*utterance, err
 	return u, err
 }
 
-// open makes u the current utterance.
+// open makes u the current utterance. It returns errHeld if the session is paused.
 func (s *Session) open(ctx context.Context, u *utterance) error {
 	if err := s.acquire(ctx); err != nil {
 		return err
@@ -172,6 +177,9 @@ func (s *Session) open(ctx context.Context, u *utterance) error {
 	}
 	if s.isRejoining {
 		return fmt.Errorf("%w again", ErrLost)
+	}
+	if s.isPaused {
+		return errHeld
 	}
 	if err := u.begin(s.stage, s.reportsSpeech); err != nil {
 		return err
@@ -389,12 +397,12 @@ func (s *Session) sendInterrupt(ctx context.Context, u *utterance, why error) bo
 // continues anyway: the event that the user has stopped may be lost.
 const longestUser = 30 * time.Second
 
-// prepareSequel prepares to continue an utterance that ended with err, or returns why
+// prepareContinuation prepares to continue an utterance that ended with err, or returns why
 // it does not continue.
-func (s *Session) prepareSequel(t *turn, c content, u *utterance, err error) error {
+func (s *Session) prepareContinuation(t *turn, c content, u *utterance, err error) error {
 	heard := u.receipt.HeardSamples
-	next := s.options.sequel(u.state.End)
-	if t.ctx.Err() != nil || next == noSequel {
+	next := s.options.continuation(u.state.End)
+	if t.ctx.Err() != nil || next == noContinuation {
 		return err
 	}
 	var failed error
@@ -480,7 +488,7 @@ func (c *audioContent) describe(r *Receipt) {
 	}
 	if c.script.chunk.Last {
 		known.total = durationOf(c.base+c.script.position, c.options.Rate) - filledSilence(r, c.options.Rate)
-		known.leaveOutLater()
+		known.dropLaterWords()
 	}
 	known.describeWords(r, c.base, c.options.Rate)
 }
@@ -488,7 +496,7 @@ func (c *audioContent) describe(r *Receipt) {
 func (c *audioContent) rewind(heard int64) error {
 	source, ok := c.Samples.(Rewinder)
 	if !ok {
-		return errors.New("its source cannot go back")
+		return errors.New("its source cannot rewind")
 	}
 	moved, err := source.Rewind(heard)
 	c.base += moved

@@ -72,7 +72,7 @@ func (c *textContent) describe(r *Receipt) {
 	knownText{text: c.script.said.String()}.describeWords(r, 0, DefaultRate)
 }
 
-func (c *textContent) rewind(int64) error { return errors.New("text cannot go back") }
+func (c *textContent) rewind(int64) error { return errors.New("text cannot rewind") }
 
 // textScript sends the messages of one utterance of text.
 type textScript struct {

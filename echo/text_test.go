@@ -179,7 +179,7 @@ func TestReplicaLeavesDuringUtterance(t *testing.T) {
 		time.AfterFunc(time.Second, func() {
 			r.say(`{"message_type":"room","event_type":"room.participant_left","properties":{"role":"replica"}}`)
 		})
-		r.polite(sameID)
+		r.playReceived(sameID)
 		time.AfterFunc(10*time.Second, r.join)
 		if _, err := s.Speak(t.Context(), Speech{Samples: silence(5)}); !errors.Is(err, ErrLost) {
 			t.Errorf("%v, want ErrLost", err)

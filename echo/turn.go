@@ -2,6 +2,7 @@ package echo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -65,11 +66,19 @@ func (s *Session) await(t *turn) error {
 	if err := sleep.For(t.ctx, gap); err != nil {
 		return err
 	}
-	if err := s.until(t.ctx, func() (bool, error) { return !s.isPaused, s.lost }); err != nil {
+	return s.waitToBegin(t.ctx)
+}
+
+// waitToBegin waits for the end of a pause, and then for the replica.
+func (s *Session) waitToBegin(ctx context.Context) error {
+	if err := s.until(ctx, func() (bool, error) { return !s.isPaused, s.lost }); err != nil {
 		return err
 	}
-	return s.waitReplica(t.ctx)
+	return s.waitReplica(ctx)
 }
+
+// errHeld reports that Pause was called while an utterance waited for the replica.
+var errHeld = errors.New("held")
 
 // waitReplica waits for a lost connection to be restored, and then for the replica.
 func (s *Session) waitReplica(ctx context.Context) error {

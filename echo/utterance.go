@@ -66,8 +66,8 @@ func newUtterance(t *turn, c content, rate int, cancel context.CancelCauseFunc, 
 
 // begin opens the utterance on a stage. reportsSpeech says that the replica there has
 // reported its speech before.
-func (u *utterance) begin(stage Stage, tells bool) (err error) {
-	u.stage, u.reportsSpeech = stage, tells
+func (u *utterance) begin(stage Stage, reportsSpeech bool) (err error) {
+	u.stage, u.reportsSpeech = stage, reportsSpeech
 	u.script, err = u.content.begin(stage, u.id)
 	if speech, ok := u.content.(*audioContent); ok {
 		u.begins = speech.base

@@ -211,18 +211,18 @@ func (l utteranceState) state() State {
 	return Sending
 }
 
-// sequel is what the session does after an utterance has ended.
-type sequel string
+// continuation is what the session does after an utterance has ended.
+type continuation string
 
 const (
-	noSequel   sequel = ""        // the call of Speak returns
-	fromStart  sequel = "restart" // it is said again after the reconnect
-	fromHeard  sequel = "resume"  // it continues where it was last heard, after the reconnect
-	afterQuiet sequel = "quiet"   // it continues there once the user is silent and no Pause lasts
+	noContinuation continuation = ""        // the call of Speak returns
+	fromStart      continuation = "restart" // it is said again after the reconnect
+	fromHeard      continuation = "resume"  // it continues where it was last heard, after the reconnect
+	afterQuiet     continuation = "quiet"   // it continues there once the user is silent and no Pause lasts
 )
 
-// sequel returns what the session does after an utterance that ended for this reason.
-func (o *Options) sequel(end endReason) sequel {
+// continuation returns what the session does after an utterance that ended for this reason.
+func (o *Options) continuation(end endReason) continuation {
 	switch {
 	case end == lost && o.Redial != nil && o.OnLoss == ReconnectRestart:
 		return fromStart
@@ -231,5 +231,5 @@ func (o *Options) sequel(end endReason) sequel {
 	case end == paused, o.Resume && (end == bargedIn || end == cutByOther):
 		return afterQuiet
 	}
-	return noSequel
+	return noContinuation
 }

@@ -24,8 +24,8 @@ func stateEvents(endings []endReason) (events []stateEvent) {
 	return events
 }
 
-// everyLife calls f for each state there is.
-func everyLife(f func(l utteranceState)) {
+// allUtteranceStates calls f for each possible state.
+func allUtteranceStates(f func(l utteranceState)) {
 	for _, sent := range allSendings {
 		for _, voice := range allVoices {
 			for _, end := range allReasons {
@@ -38,7 +38,7 @@ func everyLife(f func(l utteranceState)) {
 // Every state handles every event and keeps the rules: no transition goes back, the first
 // reason to end counts, and each action happens once.
 func TestEveryStateTimesEveryEvent(t *testing.T) {
-	everyLife(func(l utteranceState) {
+	allUtteranceStates(func(l utteranceState) {
 		for _, e := range allEvents {
 			next, todo := l.next(e)
 			fail := func(rule string) { t.Errorf("%+v, %q: %+v and %03b: %s", l, e, next, todo, rule) }
@@ -61,7 +61,7 @@ func TestEveryStateTimesEveryEvent(t *testing.T) {
 			if (todo&haltSource != 0) != (early && l.End == stillOpen) {
 				fail("the source is ended when the utterance ends early")
 			}
-			if tell := todo&tellReplica != 0; tell != (todo&haltSource != 0 && next.Sent != nothingSent &&
+			if isInterrupted := todo&tellReplica != 0; isInterrupted != (todo&haltSource != 0 && next.Sent != nothingSent &&
 				!next.Voice.isFinal()) {
 				fail("a replica that may speak is told to stop, and no other")
 			}
@@ -183,7 +183,7 @@ func TestSequels(t *testing.T) {
 					if connects {
 						o.Redial = redial
 					}
-					want := noSequel
+					want := noContinuation
 					switch {
 					case end == paused, resume && (end == bargedIn || end == cutByOther):
 						want = afterQuiet
@@ -192,7 +192,7 @@ func TestSequels(t *testing.T) {
 					case end == lost && connects && policy == ReconnectResume:
 						want = fromHeard
 					}
-					if got := o.sequel(end); got != want {
+					if got := o.continuation(end); got != want {
 						t.Errorf("%q, %s, resume %v, redial %v: %q, want %q", end, policy, resume, connects, got, want)
 					}
 				}

@@ -146,7 +146,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // refusal returns the error for a request that no route matches.
 func refusal(handler http.Handler, w http.ResponseWriter, r *http.Request) error {
-	probe := &discard{header: http.Header{}}
+	probe := &discardWriter{header: http.Header{}}
 	handler.ServeHTTP(probe, r)
 	if probe.status != http.StatusMethodNotAllowed {
 		return errNoPath
@@ -155,15 +155,15 @@ func refusal(handler http.Handler, w http.ResponseWriter, r *http.Request) error
 	return errMethod
 }
 
-// discard is a ResponseWriter that throws the answer away.
-type discard struct {
+// discardWriter is a ResponseWriter that discards the body of the answer.
+type discardWriter struct {
 	header http.Header
 	status int
 }
 
-func (d *discard) Header() http.Header         { return d.header }
-func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
-func (d *discard) WriteHeader(status int)      { d.status = status }
+func (d *discardWriter) Header() http.Header         { return d.header }
+func (d *discardWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discardWriter) WriteHeader(status int)      { d.status = status }
 
 // answer answers with a value in JSON.
 func answer(w http.ResponseWriter, status int, value any) error {
@@ -196,17 +196,20 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
-// conversation returns the conversation that a request names. If this node is taking it over,
-// it waits until that is done. If it has ended on another node, it is rebuilt from what was
-// kept.
+// conversation returns the conversation that a request names.
 func (a *api) conversation(r *http.Request) (*Conversation, error) {
-	id := r.PathValue("id")
+	return a.conversationOf(r.Context(), r.PathValue("id"))
+}
+
+// conversationOf returns a conversation by its id. If this node is taking it over, it waits
+// until that is done. If it has ended on another node, it is rebuilt from what was kept.
+func (a *api) conversationOf(ctx context.Context, id string) (*Conversation, error) {
 	c, err := a.gateway.Get(id)
 	if err != nil {
-		return a.gateway.revive(r.Context(), id)
+		return a.gateway.revive(ctx, id)
 	}
-	if c.own != nil && c.State() == Starting {
-		_ = c.WaitJoined(r.Context()) // the answer reports the outcome
+	if a.gateway.options.Cluster != nil && c.State() == Starting {
+		_ = c.WaitJoined(ctx) // the answer reports the outcome
 	}
 	if c.isMoving() {
 		return nil, errMoved

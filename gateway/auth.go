@@ -61,9 +61,9 @@ func (a *api) authorize(r *http.Request, needs token.Scope) (caller, error) {
 	secret, tokens := bearer(r), a.gateway.options.Tokens
 	who := caller{scopes: token.All}
 	if secret != "" {
-		var ok bool
-		if who, ok = a.find(r, secret); !ok {
-			return who, errToken
+		var err error
+		if who, err = a.find(r, secret); err != nil {
+			return who, err
 		}
 	} else if tokens != nil && needs != "" {
 		return who, errToken
@@ -75,18 +75,21 @@ func (a *api) authorize(r *http.Request, needs token.Scope) (caller, error) {
 }
 
 // find looks a token up in the file, and compares it with the token of the conversation that
-// the request names.
-func (a *api) find(r *http.Request, secret string) (caller, bool) {
+// the request names. While no node holds that conversation, nobody knows its token.
+func (a *api) find(r *http.Request, secret string) (caller, error) {
 	if tokens := a.gateway.options.Tokens; tokens != nil {
 		if entry, ok := tokens.Find(secret); ok {
-			return caller{name: entry.Name, scopes: entry.Scopes}, true
+			return caller{name: entry.Name, scopes: entry.Scopes}, nil
 		}
 	}
 	c, err := a.conversation(r)
-	if err != nil || !c.hasToken(secret) {
-		return caller{}, false
+	switch {
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return caller{}, err
+	case err != nil || !c.hasToken(secret):
+		return caller{}, errToken
 	}
-	return caller{scopes: []token.Scope{token.Speak, token.Listen}}, true
+	return caller{scopes: []token.Scope{token.Speak, token.Listen}}, nil
 }
 
 // isAllowed reports whether a request comes from this server's own pages, from those of an

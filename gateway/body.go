@@ -20,7 +20,7 @@ const (
 // errLeft is the cause of an utterance that was read whole before its client left.
 var errLeft = errors.New("the client has left")
 
-var errStalled = fmt.Errorf("fewer than %d bytes came in %v", stallBytes, stallTimeout)
+var errStalled = fmt.Errorf("fewer than %d bytes arrived within %v", stallBytes, stallTimeout)
 
 // body is the audio in a request. If anything but the end ends it, the error is a *CutError,
 // so that no decoder takes it for the end of the audio.

@@ -58,7 +58,7 @@ type BotInfo struct {
 	Error   string   `json:"error,omitempty"`
 }
 
-// BotMark reports that a mark of a bot was heard or cleared. The bot was told so.
+// BotMark reports that a mark of a bot was heard or cleared. The bot gets the same report.
 type BotMark struct {
 	Name    string `json:"name"`
 	IsHeard bool   `json:"heard"` // false: it was cleared before it was heard

@@ -351,6 +351,9 @@ func TestBotCallRefusals(t *testing.T) {
 	inBubble(t, &Options{Rehearse: true}, func(t *testing.T, c *client) {
 		unreachable := &carrier.DialError{Err: errors.New("nobody listens")}
 		c.gateway.dialBot = func(ctx context.Context, address string, _ http.Header) (carrier.Conn, error) {
+			if strings.HasSuffix(address, "locked") {
+				return nil, &carrier.DialError{Status: http.StatusUnauthorized, Err: errors.New("401 Unauthorized")}
+			}
 			if !strings.HasSuffix(address, "slow") {
 				return nil, unreachable
 			}
@@ -361,18 +364,24 @@ func TestBotCallRefusals(t *testing.T) {
 		for _, refused := range []struct {
 			path, body string
 			status     int
-			says       string
+			says       string // in the detail or the kind
 		}{
 			{deaf, `{"url":"ws://127.0.0.1/"}`, http.StatusUnprocessableEntity, "hear"},
 			{heard, `{"url":"ws://10.0.0.5/"}`, http.StatusUnprocessableEntity, "--bot-host 10.0.0.5"},
 			{heard, `{"url":"ws://127.0.0.1/","carrier":"pigeon"}`, http.StatusUnprocessableEntity, "twilio or vonage"},
 			{heard, `{"url":"ws://127.0.0.1/"}`, http.StatusBadGateway, "nobody listens"},
+			{heard, `{"url":"ws://127.0.0.1/"}`, http.StatusBadGateway, "not_ready"},
+			{heard, `{"url":"ws://127.0.0.1/locked"}`, http.StatusBadGateway, "401 Unauthorized"},
+			{heard, `{"url":"ws://127.0.0.1/locked"}`, http.StatusBadGateway, "refused"},
 		} {
 			var p Problem
 			c.do("POST", refused.path+"/bot", strings.NewReader(refused.body), refused.status, &p)
-			if !strings.Contains(p.Detail, refused.says) {
-				t.Errorf("%s is refused with %q", refused.body, p.Detail)
+			if !strings.Contains(p.Detail, refused.says) && p.Kind != refused.says {
+				t.Errorf("%s is refused with %s: %q", refused.body, p.Kind, p.Detail)
 			}
+		}
+		for range 100 { // a failed call is over when its caller is told
+			c.do("POST", heard+"/bot", strings.NewReader(`{"url":"ws://127.0.0.1/"}`), http.StatusBadGateway, nil)
 		}
 		ctx, leave := context.WithTimeout(t.Context(), time.Second)
 		defer leave()

@@ -164,12 +164,12 @@ func (c *Conversation) setWanted(bot *Bot) {
 	if !isNew {
 		return
 	}
-	if err := c.saveRecord(c.ctx, c.recordOf()); err != nil {
+	if err := c.saveRecord(c.ctx, nil); err != nil {
 		c.warn(fmt.Sprintf("another node that takes the conversation over would not know of its bot: %v", err))
 	}
 }
 
-// botLeft records how the call has ended, and ends the conversation if its bot is to do that.
+// botLeft records how the call has ended, and ends the conversation if the Bot says so.
 func (c *Conversation) botLeft(call *botCall, err error) {
 	state := BotLost
 	switch {

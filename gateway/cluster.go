@@ -12,6 +12,7 @@ import (
 
 	"echocast/echo"
 	"echocast/gateway/token"
+	"echocast/internal/nextversion"
 	"echocast/room"
 	"echocast/tavus"
 )
@@ -30,6 +31,8 @@ type Cluster interface {
 	// Record and Events return what was kept of a conversation, or nil if nothing was.
 	Record(ctx context.Context, id string) ([]byte, error)
 	Events(ctx context.Context, id string) ([][]byte, error)
+	// Failure returns why nothing can be stored now, or nil.
+	Failure() error
 	// Serve lets the gateway take over conversations.
 	Serve(g *Gateway) error
 }
@@ -62,12 +65,15 @@ type Saved struct {
 	Events   [][]byte // batches, in order
 	Progress []byte   // of the earlier node; nil: none was kept
 	Audio    []SavedAudio
+
+	ProgressAge time.Duration // how long ago Progress was kept, not by the clock of a node
 }
 
 // SavedAudio is what was kept of an utterance, in pieces.
 type SavedAudio struct {
 	Utterance string
 	Pieces    [][]byte
+	Age       time.Duration // how long ago the first piece was kept, not by the clock of a node
 }
 
 // errMoved is the error of a conversation that another node holds now.
@@ -86,6 +92,7 @@ type Takeover struct {
 // record is what a node needs to take over a conversation, besides its events and audio. It
 // holds no secrets: nodes have the keys of the services in their own settings.
 type record struct {
+	nextversion.Fields
 	Spec      Spec      `json:"spec"`
 	By        Creator   `json:"by"`
 	Created   time.Time `json:"created"`
@@ -97,14 +104,16 @@ type record struct {
 	// HasSecret says that the address of the room or of the bot had a secret, which is not
 	// kept: no other node can join the room, or call the bot.
 	HasSecret bool  `json:"has_secret,omitempty"`
+	IsPaused  bool  `json:"paused,omitempty"`
 	Ended     *Info `json:"ended,omitempty"`
 }
 
 // recordOf returns the record of a conversation.
 func (c *Conversation) recordOf() *record {
 	r := &record{Spec: c.Spec, By: c.by, Created: c.Created, TokenHash: c.tokenHash[:]}
+	r.IsPaused = c.isPaused()
 	r.Spec, _ = c.Spec.withoutSecrets()
-	now, hasSecret := c.specNow().withoutSecrets()
+	now, hasSecret := c.currentSpec().withoutSecrets()
 	if r.HasSecret = hasSecret; !reflect.DeepEqual(now.Bot, r.Spec.Bot) {
 		r.Bot = cmp.Or(now.Bot, &Bot{})
 	}
@@ -114,8 +123,15 @@ func (c *Conversation) recordOf() *record {
 	return r
 }
 
-// specNow returns the Spec with the bot that is called now.
-func (c *Conversation) specNow() Spec {
+// isPaused reports whether the conversation is paused, or begins so.
+func (c *Conversation) isPaused() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session == nil && c.beginsPaused || c.session != nil && c.session.Paused()
+}
+
+// currentSpec returns the Spec with the bot that is called now.
+func (c *Conversation) currentSpec() Spec {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	spec := c.Spec
@@ -134,11 +150,19 @@ func (r *record) bot() *Bot {
 	return r.Bot
 }
 
-// saveRecord stores the record.
-func (c *Conversation) saveRecord(ctx context.Context, r *record) error {
+// saveRecord stores the record, with how the conversation has ended, if it has. Nothing is
+// stored after that, and an earlier record never replaces a later one.
+func (c *Conversation) saveRecord(ctx context.Context, ended *Info) error {
 	if c.own == nil {
 		return nil
 	}
+	c.recording.Lock()
+	defer c.recording.Unlock()
+	if c.isEndRecorded {
+		return nil
+	}
+	r := c.recordOf()
+	r.Ended, c.isEndRecorded = ended, ended != nil
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -154,19 +178,19 @@ func (c *Conversation) take() (err error) {
 		return nil
 	}
 	if c.own == nil {
-		if c.by.Key != "" {
-			if old, err := g.options.Cluster.Record(c.ctx, c.ID); err != nil || old != nil {
-				return errors.Join(err, invalid("Idempotency-Key", "this key was used for a conversation that has ended"))
-			}
-		}
-		if c.own, err = g.options.Cluster.Create(c.ctx, c.ID); err != nil {
+		if err := c.acquire(); err != nil {
+			c.signal(Lose, err)
+			c.move() // whoever has this id answers for it
 			return err
 		}
 		c.running.Go(c.watchOwnership)
-		err = c.saveRecord(c.ctx, c.recordOf())
+		err = c.saveRecord(c.ctx, nil)
 	} else {
 		c.running.Go(c.watchOwnership) // this node may lose it while it loads it
 		err = c.restore()
+	}
+	if nextversion.IsOn && err == nil {
+		c.history.add("later", nextversion.Fields{})
 	}
 	c.keepingEvents.Go(func() {
 		if c.history.run(c.keepEvents) != nil {
@@ -174,7 +198,58 @@ func (c *Conversation) take() (err error) {
 		}
 	})
 	c.running.Go(c.saveProgress)
+	if err == nil && c.isAdopted {
+		err = c.awaitStored()
+	}
 	return err
+}
+
+// acquire acquires a new conversation for this node. Its id may be that of another: a client
+// that repeats the request for it may reach two nodes.
+func (c *Conversation) acquire() error {
+	g := c.gateway
+	if c.by.Key != "" {
+		switch _, err := g.endedRecord(c.ctx, c.ID); {
+		case err == nil:
+			return invalid("Idempotency-Key", "this key was used for a conversation that has ended")
+		case !errors.Is(err, ErrNotFound):
+			return err
+		}
+	}
+	own, err := g.options.Cluster.Create(c.ctx, c.ID)
+	if err != nil {
+		return errors.Join(errNotAcquired, g.storeFailure())
+	}
+	c.mu.Lock()
+	c.own = own // drain may read it already
+	c.mu.Unlock()
+	return nil
+}
+
+// errNotAcquired says that this node does not hold a new conversation. Create says no more.
+var errNotAcquired = errors.New("this node could not acquire the conversation: repeat the request")
+
+// isAcquired reports whether this node holds or held the conversation.
+func (c *Conversation) isAcquired() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.own != nil
+}
+
+// awaitStored waits until the takeover is stored. From then on nothing that the earlier node
+// has sent to the store changes what this node has loaded; before, it says nothing.
+func (c *Conversation) awaitStored() error {
+	stored := make(chan bool, 1)
+	c.history.addAll(func(isKept bool) { stored <- isKept })
+	select {
+	case isKept := <-stored:
+		if !isKept {
+			return errMoved
+		}
+		return nil
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
+	}
 }
 
 // sharedName is the prefix of the name of a Tavus conversation that a cluster has created. The
@@ -207,13 +282,41 @@ func (c *Conversation) attach() *tavus.Conversation {
 		return nil
 	case c.tavus != nil:
 		return tavus.Attach(client, *c.tavus)
-	case c.isAdopted && c.Spec.PAL != "":
-		// The earlier node was lost before it could store which one it created, if any.
-		if err := tavus.EndNamed(context.WithoutCancel(c.ctx), client, sharedName+c.ID); err != nil {
-			c.gateway.log.Error("a conversation may be left open", "conversation", c.ID, "error", err)
+	}
+	c.endStrays() // the earlier node was lost before it could store which one it created, if any
+	return nil
+}
+
+// endStrays ends what earlier nodes may have created at Tavus for the conversation without
+// storing it.
+func (c *Conversation) endStrays() {
+	client := c.gateway.options.Client
+	if client == nil || !c.isAdopted || c.Spec.PAL == "" {
+		return
+	}
+	if err := tavus.EndNamed(context.WithoutCancel(c.ctx), client, sharedName+c.ID); err != nil {
+		c.gateway.log.Error("a conversation may be left open", "conversation", c.ID, "error", err)
+	}
+}
+
+// leavePaid leaves the conversation of Tavus to the next node. If that may not know it, because
+// it was lost before it was stored, leavePaid ends it.
+func (c *Conversation) leavePaid(p *joinedRoom) {
+	ctx := context.WithoutCancel(c.ctx)
+	if p.isUnstored {
+		text, err := c.gateway.options.Cluster.Record(ctx, c.ID)
+		var r record
+		if err != nil {
+			return // the journal of this machine keeps it
+		}
+		if json.Unmarshal(text, &r) != nil || r.Tavus != p.tavus.ID {
+			if err := p.tavus.Close(ctx); err != nil {
+				c.gateway.log.Error("a conversation may be left open", "conversation", c.ID, "error", err)
+			}
+			return
 		}
 	}
-	return nil
+	_ = p.tavus.Disown() // the cluster knows the conversation, so the entry of this machine is not needed
 }
 
 // checkOwnership records that the conversation was lost, if watchOwnership has not done so
@@ -241,10 +344,15 @@ func (c *Conversation) keepEvents(batch []Entry) error {
 // drain ends the conversation when its current utterance is over, or then lets another node
 // take it over.
 func (c *Conversation) drain(handsOver bool) {
-	_, hasSecret := c.specNow().withoutSecrets()
+	_, hasSecret := c.currentSpec().withoutSecrets()
 	c.mu.Lock()
 	c.handsOver = handsOver && c.own != nil && !hasSecret
+	isTakingOver := c.handsOver && c.isAdopted && c.state == Starting
 	c.mu.Unlock()
+	if isTakingOver { // the next node does the same
+		c.move()
+		return
+	}
 	c.signal(Drain, ErrDraining)
 }
 
@@ -282,11 +390,13 @@ func (c *Conversation) isMoving() bool {
 func (c *Conversation) handOver(p *joinedRoom) {
 	p.leaveRoom()
 	if p.tavus != nil {
-		_ = p.tavus.Disown() // the cluster knows the conversation, so the entry of this machine is not needed
+		c.leavePaid(p)
 	}
 	c.history.close()
 	c.keepingEvents.Wait()
-	c.own.Give(context.WithoutCancel(c.ctx))
+	if c.own != nil {
+		c.own.Give(context.WithoutCancel(c.ctx))
+	}
 }
 
 // endOwnership ends the conversation for all nodes, once its last events are stored.
@@ -297,9 +407,8 @@ func (c *Conversation) endOwnership() {
 	}
 	c.keepingEvents.Wait()
 	ctx := context.WithoutCancel(c.ctx)
-	r, info := c.recordOf(), c.Info()
-	r.Ended = &info
-	err := c.saveRecord(ctx, r)
+	info := c.Info()
+	err := c.saveRecord(ctx, &info)
 	if err = errors.Join(err, c.own.End(ctx)); err != nil {
 		c.gateway.log.Error("the end of a conversation could not be stored", "conversation", c.ID, "error", err)
 	}
@@ -338,6 +447,7 @@ func (c *Conversation) maySend() func() bool {
 
 // progress says how far an utterance is.
 type progress struct {
+	nextversion.Fields
 	Utterance string    `json:"utterance"`
 	At        time.Time `json:"at"`
 	// Heard were surely played, and Sent were sent, both in seconds from the beginning of the
@@ -346,8 +456,24 @@ type progress struct {
 	Sent  float64 `json:"sent_seconds"`
 	// Takeovers are those of the utterance so far: the receipt names all of them.
 	Takeovers []Takeover `json:"takeovers,omitempty"`
+	// Old is how many seconds after At it was kept, by a node that had not spoken yet.
+	Old float64 `json:"old_seconds,omitempty"`
 
 	isUnknown bool // it was not stored: Sent is an upper bound
+}
+
+// tolerance is how late a node may keep its progress, how long a replica may take to stop, and how
+// much the clocks of two nodes may differ in ordinary times.
+const tolerance = 500 * time.Millisecond
+
+// since returns at least how long it is since At, of a progress that was kept some time ago. The
+// clock of the node that wrote At may be wrong.
+func (p *progress) since(age time.Duration) time.Duration {
+	age += time.Duration(p.Old * float64(time.Second))
+	if byClock := time.Since(p.At); (byClock - age).Abs() <= tolerance {
+		return max(byClock, age)
+	}
+	return age + tolerance
 }
 
 // progressInterval is how often the progress is stored.
@@ -395,11 +521,11 @@ func (c *Conversation) current() *Utterance {
 }
 
 // progressOf returns how far an utterance is, if its turn has lasted until now: otherwise at
-// may describe another one.
+// may describe another one. A session that is paused does not know how far it was.
 func (c *Conversation) progressOf(u *Utterance, at *echo.Progress) (p progress, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if u != c.current() || at.State == echo.Idle || at.State == echo.Queued {
+	if u != c.current() || at.State == echo.Idle || at.State == echo.Queued || at.State == echo.Paused {
 		return p, false
 	}
 	return u.progress(at), true
@@ -423,15 +549,19 @@ func (g *Gateway) Load() (free int, late time.Duration, ok bool) {
 }
 
 // Adopt takes over a conversation from a node that was lost. If isLastResort is set, it only
-// ends it.
-func (g *Gateway) Adopt(id string, own Ownership, isLastResort bool) {
+// ends it. After Close it takes none, and reports false.
+func (g *Gateway) Adopt(id string, own Ownership, isLastResort bool) (isTaken bool) {
 	c := newConversation(g, Spec{})
 	c.ID, c.own, c.Token, c.isAdopted, c.isLastResort = id, own, "", true, isLastResort
-	c.trace(context.Background())
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if g.draining { // Close has its list already, and would not end this one
+		return false
+	}
+	c.trace(context.Background())
 	g.all[id] = c
 	g.running.Go(c.run)
+	return true
 }
 
 // errLastResort is the error of a conversation that was ended because no node could take it
@@ -461,25 +591,66 @@ func (c *Conversation) restore() error {
 	if err := json.Unmarshal(saved.Record, &r); err != nil {
 		return errors.Join(errLastResort, err)
 	}
-	c.mu.Lock()
-	c.Spec, c.by, c.Created, c.kind = r.Spec, r.By, r.Created, kindOf(&r.Spec)
-	c.wanted = r.bot()
-	copy(c.tokenHash[:], r.TokenHash)
-	c.meters = c.gateway.metrics.of(c.kind)
-	c.mu.Unlock()
+	c.setRecord(&r)
 	events := entriesOf(saved.Events)
 	c.history.restore(events)
 	c.restoreUtterances(events)
 	if r.Tavus != "" {
 		c.tavus = &tavus.Info{ID: r.Tavus, URL: r.URL}
 	}
+	// The record is written again, so that none that the earlier node has sent replaces it.
+	if err := c.own.SaveRecord(c.ctx, saved.Record); err != nil {
+		c.move()
+		return err
+	}
+	hasEnded, why := endOf(events)
+	if hasEnded || r.Ended != nil {
+		c.history.close() // all is told
+		return why
+	}
 	if err := c.restoreAudio(saved); err != nil {
 		return err
+	}
+	if why != nil {
+		return why
 	}
 	if c.isLastResort || r.HasSecret {
 		return errLastResort
 	}
 	return nil
+}
+
+// setRecord sets what the record of the conversation says. The gateway lists the conversation
+// already, so its lock is needed too.
+func (c *Conversation) setRecord(r *record) {
+	c.gateway.mu.Lock()
+	defer c.gateway.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Spec, c.by, c.Created, c.kind = r.Spec, r.By, r.Created, kindOf(&r.Spec)
+	c.wanted, c.beginsPaused = r.bot(), r.IsPaused
+	copy(c.tokenHash[:], r.TokenHash)
+	c.meters = c.gateway.metrics.of(c.kind)
+}
+
+// endOf reports whether a conversation has ended according to its events, and why it has ended
+// or is about to: nil if neither. The node that ended it was lost before all nodes knew.
+func endOf(events []Entry) (hasEnded bool, why error) {
+	for _, e := range slices.Backward(events) {
+		var info Info
+		if e.Type != "state" || json.Unmarshal(e.Data, &info) != nil {
+			continue
+		}
+		if info.State != Ending && info.State != Ended {
+			return false, nil
+		}
+		why = ErrEnded
+		if info.Error != "" {
+			why = errors.New(info.Error)
+		}
+		return info.State == Ended, why
+	}
+	return false, nil
 }
 
 func (c *Conversation) load() (*Saved, error) {
@@ -488,21 +659,30 @@ func (c *Conversation) load() (*Saved, error) {
 	return c.own.Load(ctx)
 }
 
+// endedRecord returns the record of a conversation that has ended. The error is ErrNotFound if
+// there is no conversation with that id, and errNoOwner if it has not ended.
+func (g *Gateway) endedRecord(ctx context.Context, id string) (r record, err error) {
+	text, err := g.options.Cluster.Record(ctx, id)
+	if err == nil && text == nil {
+		return r, ErrNotFound
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil || r.Ended == nil { // or this node does not know its owner yet
+		return r, errors.Join(errNoOwner, err)
+	}
+	return r, nil
+}
+
 // revive rebuilds a conversation that has ended on another node from what was kept.
 func (g *Gateway) revive(ctx context.Context, id string) (*Conversation, error) {
 	if g.options.Cluster == nil {
 		return nil, ErrNotFound
 	}
-	text, err := g.options.Cluster.Record(ctx, id)
+	r, err := g.endedRecord(ctx, id)
 	if err != nil {
-		return nil, errors.Join(errNoOwner, err)
-	}
-	var r record
-	if text == nil || json.Unmarshal(text, &r) != nil {
-		return nil, ErrNotFound
-	}
-	if r.Ended == nil {
-		return nil, errNoOwner // or this node does not know its owner yet
+		return nil, err
 	}
 	batches, err := g.options.Cluster.Events(ctx, id)
 	if err != nil {

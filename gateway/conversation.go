@@ -50,20 +50,25 @@ type Conversation struct {
 	over    chan struct{}  // closed when everything has ended
 	running sync.WaitGroup // utterances
 
-	mu         sync.Mutex
-	state      State
-	hasMoved   bool          // another node holds it
-	handsOver  bool          // another node is to take it when the utterance is over
-	err        error         // why it has ended, or could not begin
-	session    *echo.Session // nil until the room is joined
-	bot        *BotInfo      // where the last call of a bot stands; nil: there was none
-	call       *botCall      // nil while none is called
-	wanted     *Bot          // that is called when the room was joined, and on each next node
-	openAI     *openai.Proxy // nil until it is needed
-	isClosing  bool          // no proxy may be made any more
-	queue      []*Utterance  // the current one, and those that wait
-	unkept     int           // utterances that have ended, but whose end is not stored yet
-	utterances []*Utterance  // the last ones, in order
+	recording     sync.Mutex // held while the record is made and stored
+	isEndRecorded bool
+
+	mu        sync.Mutex
+	state     State
+	hasMoved  bool          // another node holds it
+	handsOver bool          // another node is to take it when the utterance is over
+	err       error         // why it has ended, or could not begin
+	session   *echo.Session // nil until the room is joined
+	bot       *BotInfo      // state of the last call of a bot; nil: there was none
+	call      *botCall      // nil while none is called
+	// beginsPaused says that the conversation was paused on the earlier node.
+	beginsPaused bool
+	wanted       *Bot          // that is called when the room was joined, and on each next node
+	openAI       *openai.Proxy // nil until it is needed
+	isClosing    bool          // no proxy may be made any more
+	queue        []*Utterance  // the current one, and those that wait
+	unkept       int           // utterances that have ended, but whose end is not stored yet
+	utterances   []*Utterance  // the last ones, in order
 	// arriving are keys of utterances that are not in the queue yet. Each is closed when its
 	// utterance is, or is refused.
 	arriving map[string]chan struct{}
@@ -71,7 +76,7 @@ type Conversation struct {
 	lastText string
 }
 
-// Counts says how often what happened in a conversation so far.
+// Counts counts what has happened in a conversation.
 type Counts struct {
 	Utterances  int `json:"utterances"`
 	Interrupted int `json:"interrupted"`
@@ -149,6 +154,7 @@ func (c *Conversation) run() {
 		err = c.gateway.secrets.Secrets().Error(err)
 		log.Error("conversation not ended: end it with: echocast conversation end-mine", "error", err)
 	}
+	c.endStrays()
 	c.signal(Leave, nil)
 	c.history.close()
 	c.endOwnership()
@@ -184,6 +190,9 @@ func (c *Conversation) open(p *joinedRoom) error {
 	if err != nil {
 		return err
 	}
+	if c.isPaused() {
+		_ = session.Pause(c.ctx) // nothing is spoken yet, so nothing can fail
+	}
 	c.mu.Lock()
 	c.session, c.standIn = session, p.standIn
 	c.mu.Unlock()
@@ -217,7 +226,7 @@ func (c *Conversation) follow() error {
 	}
 }
 
-// keepWords stores the replica's last words, also those of its own answers.
+// keepWords stores the replica's last words, also when its PAL chose them.
 func (c *Conversation) keepWords(e *echo.Event) {
 	if e.Kind != echo.KindUtterance || e.Role == echo.RoleUser || e.Text == "" {
 		return
@@ -311,7 +320,7 @@ func (c *Conversation) Info() Info {
 		ID: c.ID, State: c.state, Kind: c.kind, Label: c.Spec.Label, Created: c.Created, Counts: c.counts,
 		LastText: c.lastText, Waiting: max(len(c.queue)-1, 0), Events: path + "/events", Speech: path + "/speech",
 	}
-	if c.err != nil && !isOrdinary(c.err) {
+	if c.err != nil && !isExpectedEnd(c.err) {
 		info.Error = c.gateway.secrets.Secrets().Text(c.err.Error())
 	}
 	if c.bot != nil {
@@ -328,8 +337,8 @@ func (c *Conversation) Info() Info {
 	return info
 }
 
-// isOrdinary reports whether an error is an expected end of a conversation.
-func isOrdinary(err error) bool {
+// isExpectedEnd reports whether an error is an expected end of a conversation.
+func isExpectedEnd(err error) bool {
 	return errors.Is(err, ErrEnded) || errors.Is(err, ErrDraining) || errors.Is(err, errHungUp) ||
 		errors.Is(err, room.ErrOver)
 }
@@ -341,7 +350,7 @@ func (c *Conversation) onReceipt(r echo.Receipt) {
 	u := c.queue[0]
 	u.parts++
 	u.base, u.next = u.next, u.next+float64(r.HeardSamples)/echo.DefaultRate
-	u.tellHeard(&r)
+	u.publishHeard(&r)
 	u.traceHeard(&r)
 	c.counts.Underruns += r.Underruns
 	c.mu.Unlock()

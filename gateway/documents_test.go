@@ -32,6 +32,7 @@ var schemas = []struct {
 	{"UserSaid", UserSaid{}, false},
 	{"Conversation", Info{}, true}, {"Overview", Overview{}, false},
 	{"Say", SayRequest{}, false}, {"Spoken", SpokenPart{}, true}, {"Interrupted", Interrupted{}, true},
+	{"Connected", Connected{}, true}, {"Received", Received{}, true},
 	{"Utterance", UtteranceInfo{}, true}, {"Mark", Mark{}, true}, {"Problem", Problem{}, true},
 	{"Receipt", echo.Receipt{}, true}, {"InputStats", echo.FeedStats{}, true}, {"HeardWords", echo.HeardWords{}, true},
 	{"Order", Order{}, true}, {"Entry", Entry{}, true}, {"Takeover", Takeover{}, true},
@@ -42,9 +43,17 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[State]():                {"starting", "open", "draining", "ending", "ended"},
 	reflect.TypeFor[Phase]():                {"waiting", "speaking", "over"},
 	reflect.TypeFor[BotState]():             {"connected", "hung_up", "lost", "stopped"},
+	reflect.TypeFor[OrderType]():            orderNames(),
 	reflect.TypeFor[echo.Outcome]():         {"finished", "interrupted", "sent", "unverified", "failed"},
 	reflect.TypeFor[echo.QueuePolicy]():     {"queue", "replace", "reject"},
 	reflect.TypeFor[echo.ReconnectPolicy](): {"abandon", "restart", "resume"},
+}
+
+func orderNames() (names []string) {
+	for _, one := range OrderTypes {
+		names = append(names, string(one))
+	}
+	return names
 }
 
 // typeOf returns the schema of a Go type, on one line of YAML.

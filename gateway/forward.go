@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -29,13 +30,16 @@ const (
 	ownerInterval = 50 * time.Millisecond
 )
 
+// lastAnswer is how long a node that has lost a conversation may take to answer a request for it.
+const lastAnswer = time.Second
+
 var errNoOwner = errors.New("no node holds the conversation at the moment: repeat the request")
 
 // forward forwards a request to the node that holds its conversation, and reports whether it
 // did. If that node was lost, it waits for the next one.
 func (a *api) forward(w http.ResponseWriter, r *http.Request, id string) (isDone bool, err error) {
 	g := a.gateway
-	if g.options.Cluster == nil || id == "" {
+	if g.options.Cluster == nil || id == "" || g.holds(id) { // then it keeps nothing of the body
 		return false, nil
 	}
 	isPassedOn := r.Header.Get(hopHeader) != ""
@@ -54,15 +58,16 @@ func (a *api) forward(w http.ResponseWriter, r *http.Request, id string) (isDone
 		select {
 		case <-time.After(ownerInterval):
 		case <-ctx.Done():
-			return false, errNoOwner
+			return false, errors.Join(errNoOwner, g.storeFailure())
 		}
 	}
 }
 
-// holds reports whether this node has a conversation, also one that has ended.
+// holds reports whether this node has a conversation, also one that has ended, and not only
+// tries to acquire it.
 func (g *Gateway) holds(id string) bool {
-	_, err := g.Get(id)
-	return err == nil
+	c, err := g.Get(id)
+	return err == nil && c.isAcquired()
 }
 
 // forwardCreation forwards the request for a new conversation to the node that should take it,
@@ -73,7 +78,7 @@ func (a *api) forwardCreation(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	body := &repeatable{from: r.Body}
-	r.Body = body.reader() // this node takes it where the other does not
+	r.Body = body.reader() // this node takes it if the other does not
 	if key, err := idempotencyKey(r); err == nil && key != "" {
 		address, isHere, isKnown := c.Owner(idOf(Creator{callerOf(r).name, key}))
 		if isKnown {
@@ -84,8 +89,8 @@ func (a *api) forwardCreation(w http.ResponseWriter, r *http.Request) bool {
 	return !isHere && a.pass(w, r, body, address, "")
 }
 
-// repeatable is the body of a request, of which the beginning can be read again by another
-// reader. An HTTP client may still read after it has given up, so it has a reader of its own.
+// repeatable is the body of a request whose beginning can be read again by a second reader.
+// Each attempt gets its own reader, because an HTTP client may still read after it has failed.
 type repeatable struct {
 	from io.Reader
 
@@ -101,6 +106,13 @@ func (b *repeatable) canRepeat() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.read == len(b.begun)
+}
+
+// isUnread reports whether nobody has asked for the body.
+func (b *repeatable) isUnread() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.read == 0
 }
 
 // reader returns a reader of the whole body. Only one may be in use at a time.
@@ -172,11 +184,15 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, add
 	proxy := &httputil.ReverseProxy{
 		FlushInterval: -1,
 		Transport:     a.transport,
+		ErrorLog:      slog.NewLogLogger(a.gateway.log.Handler(), slog.LevelWarn),
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(to)
 			p.Out.Header.Set(hopHeader, "1")
 			for _, checked := range []string{"Origin", "Sec-Fetch-Site"} {
 				p.Out.Header.Del(checked)
+			}
+			if p.Out.Body != nil {
+				p.Out.Header.Set("Expect", "100-continue") // a node that has just ended reads nothing
 			}
 		},
 		ModifyResponse: func(answer *http.Response) error {
@@ -190,7 +206,8 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, add
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			dial, ok := errors.AsType[*net.OpError](err)
-			isUntouched := ok && dial.Op == "dial" || errors.Is(err, errMoved) || r.Method == http.MethodGet
+			isUntouched := ok && dial.Op == "dial" || errors.Is(err, errMoved) || r.Method == http.MethodGet ||
+				r.ContentLength != 0 && body.isUnread()
 			if isUntouched && r.Context().Err() == nil && body.canRepeat() {
 				isDone = false
 				return
@@ -201,9 +218,21 @@ func (a *api) pass(w http.ResponseWriter, r *http.Request, body *repeatable, add
 	out, reader := r.WithContext(ctx), body.reader()
 	out.Body = reader
 	defer reader.isAbandoned.Store(true)
-	proxy.ServeHTTP(w, out)
+	proxy.ServeHTTP(answerWriter{w}, out)
 	return isDone
 }
+
+// answerWriter does not tell the client that the other node wants the body.
+type answerWriter struct{ http.ResponseWriter }
+
+func (w answerWriter) WriteHeader(code int) {
+	if code != http.StatusContinue {
+		w.ResponseWriter.WriteHeader(code)
+	}
+}
+
+// Unwrap is for http.ResponseController.
+func (w answerWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // followOwner ends a forwarded request when another node takes over its conversation: the old
 // owner may be paused and never answer.
@@ -218,8 +247,12 @@ func (a *api) followOwner(ctx context.Context, cancel context.CancelFunc, addres
 		}
 		now, _, isKnown := a.gateway.options.Cluster.Owner(id)
 		if isKnown && now != address {
-			cancel()
-			return
+			break
 		}
+	}
+	select { // it may have accepted the request just before
+	case <-time.After(lastAnswer):
+		cancel()
+	case <-ctx.Done():
 	}
 }

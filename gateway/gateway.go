@@ -3,13 +3,13 @@
 //
 //	POST   /v1/conversations                create one: {"to":"rehearsal"}
 //	GET    /v1/conversations                list them
-//	GET    /v1/conversations/ID             where it stands
+//	GET    /v1/conversations/ID             its state
 //	DELETE /v1/conversations/ID             end it
 //	POST   /v1/conversations/ID/speech      speak the body, and answer with the receipt
 //	POST   /v1/conversations/ID/interrupt   stop the replica, and drop what waits
 //	GET    /v1/conversations/ID/events      what happens, as server-sent events
 //	GET    /v1/conversations/ID/socket      speak and follow by one WebSocket
-//	GET    /v1/events                       where all conversations stand
+//	GET    /v1/events                       the state of all conversations
 //
 // The documents at /openapi.yaml and /asyncapi.yaml describe all of it.
 //
@@ -120,7 +120,7 @@ var (
 	// ErrLate says that the chunks of the open conversations already leave too late.
 	ErrLate = errors.New("this machine is overloaded: audio is sent too late")
 	// ErrTokenFull says that one token has too many conversations.
-	ErrTokenFull = errors.New("this token has as many conversations as it may have")
+	ErrTokenFull = errors.New("this token already has its maximum of conversations")
 )
 
 // Gateway is the registry of conversations. Its methods may be called from any
@@ -229,6 +229,9 @@ func (g *Gateway) createWithin(ctx context.Context, spec Spec, by Creator) (*Con
 	if by.Key != "" && g.options.Cluster != nil {
 		c.ID = idOf(by)
 	}
+	if g.all[c.ID] != nil { // this node takes it over, and does not know its creator yet
+		return nil, errNoOwner
+	}
 	c.trace(ctx)
 	g.metrics.created.WithLabelValues(c.kind).Inc()
 	g.all[c.ID] = c
@@ -244,6 +247,8 @@ func (g *Gateway) refusal() error {
 	switch {
 	case g.draining:
 		return ErrDraining
+	case g.storeFailure() != nil:
+		return g.storeFailure()
 	case len(g.all) >= g.options.MaxConversations:
 		return ErrFull
 	case g.late.p99(time.Now()) > g.options.MaxLateness:
@@ -328,11 +333,11 @@ func (g *Gateway) Get(id string) (*Conversation, error) {
 // List returns the conversations that have not ended, the oldest first.
 func (g *Gateway) List() []*Conversation {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	list := make([]*Conversation, 0, len(g.all))
 	for _, c := range g.all {
 		list = append(list, c)
 	}
-	g.mu.Unlock()
 	slices.SortFunc(list, func(a, b *Conversation) int {
 		if n := a.Created.Compare(b.Created); n != 0 {
 			return n
@@ -364,7 +369,7 @@ func (g *Gateway) Close(ctx context.Context) {
 	g.draining = true
 	g.mu.Unlock()
 	all := g.List()
-	handsOver := g.hasOthers(ctx)
+	handsOver := len(all) > 0 && g.hasOthers(ctx)
 	for _, c := range all {
 		c.drain(handsOver)
 	}
@@ -389,7 +394,7 @@ func idOf(by Creator) string {
 
 // placeTries is how often a node that ends asks whether another has a slot: a busy node
 // answers late.
-const placeTries = 10
+const placeTries = 100
 
 // hasOthers reports whether another node can take conversations.
 func (g *Gateway) hasOthers(ctx context.Context) bool {

@@ -68,7 +68,7 @@ type HearOptions struct {
 func (c *Conversation) hear(p *joinedRoom) {
 	p.room.HearOn(c.ctx, c.hearer.from, c.hearer.packet, c.hearer.left, func(err error) {
 		if !errors.Is(err, room.ErrOver) {
-			c.warn(fmt.Sprintf("the room is not heard any more: %v", err))
+			c.warn(fmt.Sprintf("hearing the room has ended: %v", err))
 		}
 	})
 }
@@ -162,7 +162,7 @@ func (c *Conversation) Hear(ctx context.Context, o HearOptions, to io.Writer) er
 func (c *Conversation) canHear(o *HearOptions) (from string, err error) {
 	heard := c.Spec.heard()
 	if heard == "" {
-		return "", invalid("hear", `this conversation is not heard: create it with "hear":"user"`)
+		return "", invalid("hear", `this conversation was created without hearing: create it with "hear":"user"`)
 	}
 	if o.Rate == 0 {
 		o.Rate = hearRate
@@ -177,7 +177,7 @@ func (c *Conversation) canHear(o *HearOptions) (from string, err error) {
 		return "", invalid("from", `only the %s is heard: create the conversation with "hear":"all"`, heard)
 	}
 	if !slices.Contains(hear.Rates(), o.Rate) {
-		return "", invalid("rate", "there are %v", hear.Rates())
+		return "", invalid("rate", "it must be one of %v", hear.Rates())
 	}
 	return from, nil
 }

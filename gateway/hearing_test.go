@@ -151,8 +151,8 @@ func TestListenIsRefused(t *testing.T) {
 		deaf, path := c.create(""), c.create(`,"hear":"user"`)
 		for query, want := range map[string]string{
 			deaf + "/listen": "create it with", path + "/listen?from=replica": "only the user is heard",
-			path + "/listen?from=x": "user, replica or all", path + "/listen?rate=11025": "there are",
-			path + "/listen?rate=x": "there are", path + "/listen?format=mp3": "wav or s16le",
+			path + "/listen?from=x": "user, replica or all", path + "/listen?rate=11025": "must be one of",
+			path + "/listen?rate=x": "must be one of", path + "/listen?format=mp3": "wav or s16le",
 			path + "/listen?of=x": "no such parameter",
 		} {
 			var p Problem

@@ -35,7 +35,7 @@ type history struct {
 
 	isShared bool // run stores entries before they are shown
 	pending  []Entry
-	then     []func(isKept bool) // functions to call when pending is shown
+	then     []func(isKept bool) // functions to call when pending is stored, before it is shown
 	added    chan struct{}       // has an element when there is something to store
 }
 
@@ -44,23 +44,48 @@ func newHistory(isShared bool) *history {
 }
 
 // add appends a value in JSON, and drops the oldest entries beyond the limits.
-func (h *history) add(kind string, value any) {
+func (h *history) add(kind string, value any) { h.addAll(nil, newEntry(kind, value)) }
+
+// newEntry returns an entry that has no id yet.
+func newEntry(kind string, value any) Entry {
 	data, err := json.Marshal(value)
 	if err != nil {
 		data, _ = json.Marshal(map[string]string{"error": err.Error()}) // strings
 	}
+	return Entry{Type: kind, Data: data}
+}
+
+// addAll appends entries, and calls do before anybody reads them: when they are stored, or never
+// will be, or at once if nothing is stored. do may be nil.
+func (h *history) addAll(do func(isKept bool), entries ...Entry) {
+	h.mu.Lock()
+	isWaiting := h.isShared && !h.isOver
+	if isWaiting && !h.isClosed {
+		for _, e := range entries {
+			e.ID = h.last + int64(len(h.pending)) + 1
+			h.pending = append(h.pending, e)
+		}
+	}
+	if isWaiting && do != nil {
+		h.then = append(h.then, do)
+	}
+	h.wake()
+	h.mu.Unlock()
+	if isWaiting {
+		return
+	}
+	if do != nil {
+		do(!h.isShared)
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.isClosed {
+	if h.isClosed || h.isShared {
 		return
 	}
-	e := Entry{ID: h.last + int64(len(h.pending)) + 1, Type: kind, Data: data}
-	if h.isShared {
-		h.pending = append(h.pending, e)
-		h.wake()
-		return
+	for _, e := range entries {
+		e.ID = h.last + 1
+		h.show(e)
 	}
-	h.show(e)
 }
 
 // wake makes run check again. The history is locked.
@@ -87,27 +112,16 @@ func (h *history) show(entries ...Entry) {
 	h.change()
 }
 
-// after calls do when everything that was added is shown, or never will be.
-func (h *history) after(do func(isKept bool)) {
-	h.mu.Lock()
-	isWaiting := h.isShared && !h.isOver
-	if isWaiting {
-		h.then = append(h.then, do)
-		h.wake()
-	}
-	isKept := !h.isShared
-	h.mu.Unlock()
-	if !isWaiting {
-		do(isKept)
-	}
-}
-
-// restore begins the history with the entries that another node has shown.
+// restore begins the history with the entries that another node has shown. What was added
+// already, because this node is told to end, comes after them.
 func (h *history) restore(entries []Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(entries) > 0 {
 		h.show(entries...)
+	}
+	for i := range h.pending {
+		h.pending[i].ID = h.last + int64(i) + 1
 	}
 }
 
@@ -124,28 +138,42 @@ func (h *history) run(keep func([]Entry) error) error {
 				return err
 			}
 		}
-		h.mu.Lock()
-		if !h.isOver && len(batch) > 0 {
-			h.pending = h.pending[len(batch):]
-			h.show(batch...)
-		}
-		isLast := isClosed && len(h.pending) == 0
-		if isLast {
-			h.isOver = true
-			waiting = len(h.then)
-			h.change()
-		}
-		then := h.then[:min(waiting, len(h.then))] // none after abandon
-		h.then = h.then[len(then):]
-		h.mu.Unlock()
-		for _, do := range then {
-			do(true)
-		}
-		if isLast {
+		h.settle(waiting)
+		if h.showStored(batch, isClosed) {
+			h.settle(-1)
 			return nil
 		}
 	}
 	return nil
+}
+
+// settle calls the first functions that wait, all of them if n is negative: none after abandon.
+func (h *history) settle(n int) {
+	h.mu.Lock()
+	if n < 0 || n > len(h.then) {
+		n = len(h.then)
+	}
+	then := h.then[:n]
+	h.then = h.then[n:]
+	h.mu.Unlock()
+	for _, do := range then {
+		do(true)
+	}
+}
+
+// showStored shows a batch that is stored. It reports whether it was the last one.
+func (h *history) showStored(batch []Entry, isClosed bool) (isLast bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.isOver && len(batch) > 0 {
+		h.pending = h.pending[len(batch):]
+		h.show(batch...)
+	}
+	if isLast = isClosed && len(h.pending) == 0; isLast {
+		h.isOver = true
+		h.change()
+	}
+	return isLast
 }
 
 // close says that nothing follows. In a cluster, run shows what waits.

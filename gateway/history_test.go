@@ -57,6 +57,50 @@ func TestHistoryEnds(t *testing.T) {
 	}
 }
 
+// What happens while a node still loads the events of the node before comes after them.
+func TestRestoreWhileSomethingHappens(t *testing.T) {
+	h := newHistory(true)
+	h.add("state", "ending")
+	h.restore([]Entry{{ID: 7, Type: "state"}, {ID: 8, Type: "event"}})
+	h.add("state", "ended")
+	h.close()
+	var kept []Entry
+	err := h.run(func(batch []Entry) error {
+		kept = append(kept, batch...)
+		return nil
+	})
+	if err != nil || len(kept) != 2 || kept[0].ID != 9 || kept[1].ID != 10 {
+		t.Errorf("it keeps %+v, %v", kept, err)
+	}
+}
+
+// Who reads that something has ended, and asks about it, learns the same: it is noted before it is
+// shown. In a cluster it is stored before that.
+func TestEndIsNotedBeforeItIsShown(t *testing.T) {
+	for _, isShared := range []bool{false, true} {
+		h := newHistory(isShared)
+		h.add("utterance", "speaking")
+		noted, isStored := 0, false
+		h.addAll(func(isKept bool) {
+			noted++
+			if entries, _, _ := h.since(1); len(entries) > 0 || !isKept || isStored != isShared {
+				t.Errorf("shared: %t; when it is noted, %d are shown; kept: %t, stored: %t", isShared, len(entries),
+					isKept, isStored)
+			}
+		}, newEntry("receipt", 1), newEntry("utterance", "over"))
+		h.close()
+		if isShared {
+			if err := h.run(func([]Entry) error { isStored = true; return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		entries, _, _ := h.since(0)
+		if noted != 1 || len(entries) != 3 || entries[1].ID != 2 || entries[2].Type != "utterance" || entries[2].ID != 3 {
+			t.Errorf("shared: %t; noted %d times, and shown: %+v", isShared, noted, entries)
+		}
+	}
+}
+
 // TestCursorBeyondTheLast follows from an id that does not exist yet: the next entry comes,
 // whatever its id is.
 func TestCursorBeyondTheLast(t *testing.T) {

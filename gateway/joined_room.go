@@ -22,6 +22,8 @@ type joinedRoom struct {
 	room    *room.Room
 	tavus   *tavus.Conversation // nil if none was created
 	standIn *standIn            // nil if the replica is in another process
+	// isUnstored says that tavus may not be stored for the next node.
+	isUnstored bool
 }
 
 // kindOf returns the kind of room that a Spec asks for, for metrics.
@@ -89,7 +91,7 @@ func (g *Gateway) create(
 		}
 		inviter, ok := backend.(room.Inviter)
 		if !ok {
-			return "", invalid("to", "a PAL joins a room of its own, or a LiveKit room")
+			return "", invalid("to", "a PAL joins its own room or a LiveKit room")
 		}
 		if spec.LiveKitURL, spec.LiveKitToken, err = inviter.Invite(s.To, s.Avatar); err != nil {
 			return "", err
@@ -103,7 +105,8 @@ func (g *Gateway) create(
 			return "", err
 		}
 		c.tavus = &p.tavus.Info
-		if err := c.saveRecord(ctx, c.recordOf()); err != nil {
+		if err := c.saveRecord(ctx, nil); err != nil {
+			p.isUnstored = true
 			return "", err
 		}
 	}

@@ -8,30 +8,38 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"echocast/audio"
 	"echocast/echo"
+	"echocast/internal/nextversion"
 )
 
 // An utterance is kept as a sequence of pieces. The first byte of each says its kind:
 //
-//	'B' and JSON, a keptHeader: how it is to be spoken
+//	'B' and JSON, a keptHeader: how to speak it
 //	'D' and bytes: audio, as the client sent it
+//	'M' and JSON, a keptMark: a mark
 //	'E' and text: the end; the text is empty, or says why the audio broke
+//
+// A piece of another kind is of a later version, and is skipped.
 //
 // The pieces hold the bytes of the client, not samples: the same bytes give the same samples
 // on every node, and compressed audio stays small.
 const (
 	pieceBegin = 'B'
 	pieceData  = 'D'
+	pieceMark  = 'M'
 	pieceEnd   = 'E'
+	pieceLater = 'L' // of nextversion
 
 	longestPiece = 64 << 10
 )
 
 // keptHeader says how kept audio is spoken.
 type keptHeader struct {
+	nextversion.Fields
 	Kind     keptKind         `json:"kind"`
 	Name     string           `json:"name,omitempty"`
 	Text     string           `json:"text,omitempty"`
@@ -46,6 +54,13 @@ type keptHeader struct {
 	IsWhole bool `json:"whole,omitempty"`
 }
 
+// keptMark is a mark.
+type keptMark struct {
+	Name    string  `json:"name"`
+	Seconds float64 `json:"seconds"` // from the beginning of the utterance
+	Number  int     `json:"number"`  // counts from 1
+}
+
 // keptKind says what an utterance is made of.
 type keptKind string
 
@@ -57,7 +72,7 @@ const (
 
 // headerOf returns the header of audio.
 func headerOf(a *Audio) keptHeader {
-	h := keptHeader{Kind: keptAudio, Name: a.Name, Text: a.Text, Key: a.Key, Queue: a.Queue, IsStream: a.IsKept,
+	h := keptHeader{Kind: keptAudio, Name: a.Name, Text: a.Text, Key: a.Key, Queue: a.Queue, IsStream: a.intake != nil,
 		IsWhole: a.Whole != nil}
 	if in := a.Prepare.Input; in != nil {
 		h.Encoding, h.Rate, h.Channels = in.Encoding, in.Raw.Rate, in.Raw.Channels
@@ -84,7 +99,10 @@ func (u *Utterance) keep(kind byte, data []byte) error {
 	for {
 		n := min(len(data), longestPiece)
 		piece := append([]byte{kind}, data[:n]...)
-		if err := own.AddAudio(u.conversation.ctx, u.ID, piece); err != nil {
+		ctx := u.conversation.ctx // it ends before the conversation is handed over
+		if err := own.AddAudio(ctx, u.ID, piece); err != nil && own.MaySpeak() && ctx.Err() == nil {
+			return &notStoredError{err}
+		} else if err != nil {
 			return errors.Join(errMoved, err)
 		}
 		if data = data[n:]; len(data) == 0 {
@@ -93,8 +111,35 @@ func (u *Utterance) keep(kind byte, data []byte) error {
 	}
 }
 
-// keepHeader stores how an utterance is to be spoken.
-func (u *Utterance) keepHeader() error { return u.keep(pieceBegin, fmtJSON(u.header)) }
+// notStoredError says that the cluster does not store something, such as for lack of room. What is
+// stored remains.
+type notStoredError struct{ err error }
+
+func (e *notStoredError) Error() string {
+	return fmt.Sprintf("it cannot be stored: %v", e.err)
+}
+
+func (e *notStoredError) Unwrap() error { return e.err }
+
+// storeFailure returns why the cluster can store nothing now, or nil.
+func (g *Gateway) storeFailure() error {
+	if g.options.Cluster == nil {
+		return nil
+	}
+	if err := g.options.Cluster.Failure(); err != nil {
+		return &notStoredError{err}
+	}
+	return nil
+}
+
+// keepHeader stores how to speak an utterance.
+func (u *Utterance) keepHeader() error {
+	err := u.keep(pieceBegin, fmtJSON(u.header))
+	if nextversion.IsOn && err == nil {
+		err = u.keep(pieceLater, fmtJSON(nextversion.Fields{}))
+	}
+	return err
+}
 
 // keepEnd stores that its audio has ended. The cause says why it broke, if it did.
 func (u *Utterance) keepEnd(cause error) error {
@@ -128,14 +173,14 @@ func (u *Utterance) keepAll(from io.ReadSeeker) error {
 	return u.keepEnd(nil)
 }
 
-// keeping is a reader that stores the audio as it is read.
-type keeping struct {
+// keepingReader is a reader that stores the audio as it is read.
+type keepingReader struct {
 	io.Reader
 	utterance *Utterance
 	ended     bool
 }
 
-func (k *keeping) Read(p []byte) (int, error) {
+func (k *keepingReader) Read(p []byte) (int, error) {
 	n, err := k.Reader.Read(p)
 	if n > 0 {
 		if err := k.utterance.keep(pieceData, p[:n]); err != nil {
@@ -156,6 +201,7 @@ type keptUtterance struct {
 	keptHeader
 	id       string
 	data     bytes.Buffer
+	marks    []keptMark
 	hasEnded bool
 	cut      string // why it broke
 }
@@ -166,7 +212,7 @@ var errNoHeader = errors.New("the pieces of an utterance have no header")
 // parseKept reads the pieces of an utterance.
 func parseKept(saved *SavedAudio) (*keptUtterance, error) {
 	k := &keptUtterance{id: saved.Utterance}
-	if len(saved.Pieces) > 0 && bytes.IndexAny(saved.Pieces[0], string([]byte{pieceData, pieceEnd})) == 0 {
+	if len(saved.Pieces) > 0 && len(saved.Pieces[0]) > 0 && saved.Pieces[0][0] != pieceBegin {
 		return nil, errNoHeader
 	}
 	for i, piece := range saved.Pieces {
@@ -180,6 +226,12 @@ func parseKept(saved *SavedAudio) (*keptUtterance, error) {
 			}
 		case pieceData:
 			k.data.Write(piece[1:])
+		case pieceMark:
+			var m keptMark
+			if err := json.Unmarshal(piece[1:], &m); err != nil {
+				return nil, err
+			}
+			k.marks = append(k.marks, m)
 		case pieceEnd:
 			k.hasEnded, k.cut = true, string(piece[1:])
 		}
@@ -191,10 +243,13 @@ func parseKept(saved *SavedAudio) (*keptUtterance, error) {
 // and reports those that cannot continue.
 func (c *Conversation) restoreAudio(saved *Saved) error {
 	var before progress
-	if saved.Progress != nil {
-		_ = json.Unmarshal(saved.Progress, &before) // what cannot be read is said again
+	if saved.Progress != nil && json.Unmarshal(saved.Progress, &before) != nil {
+		before = progress{} // what cannot be read is said again
+	} else if saved.Progress != nil {
+		old := before.since(saved.ProgressAge)
+		before.At, before.Old = time.Now().Add(-old), old.Seconds()
 		// If this node is lost before it has said anything, the next one continues there too.
-		_ = c.own.SaveProgress(c.ctx, saved.Progress)
+		_ = c.own.SaveProgress(c.ctx, fmtJSON(before))
 	}
 	t := Takeover{From: c.own.Before()}
 	mayHaveBegun := maxUnkept + 1
@@ -206,7 +261,7 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 		}
 		kept, err := parseKept(&saved.Audio[i])
 		if errors.Is(err, errNoHeader) || err == nil && kept.IsWhole && !kept.hasEnded {
-			_ = c.own.DropAudio(c.ctx, id) // nobody was told of it: its client sends it again
+			_ = c.own.DropAudio(c.ctx, id) // its client has no answer yet, and sends it again
 			continue
 		}
 		if err != nil {
@@ -218,10 +273,15 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 			t.RepeatedSeconds = max(before.Sent-before.Heard, 0)
 			u.before, u.takeovers = &before, before.Takeovers
 		} else if mayHaveBegun > 0 {
-			u.before = c.unknownProgress(id, &before)
+			last := before
+			if slices.ContainsFunc(saved.Audio[i:], func(a SavedAudio) bool { return a.Utterance == before.Utterance }) {
+				last = progress{} // the next one had begun, so all of this one may have been heard
+			}
+			u.before = unknownProgress(id, &last, saved.Audio[i].Age)
 			t.Utterance, t.RepeatedSeconds = cmp.Or(t.Utterance, id), max(t.RepeatedSeconds, u.before.Sent)
 		}
 		mayHaveBegun--
+		u.marks = marksLeft(kept, saved.Events)
 		c.requeue(u, kept)
 	}
 	if t.From != "" {
@@ -230,15 +290,14 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 	return nil
 }
 
-// unknownProgress returns an upper bound of the progress of an utterance, for which the
-// earlier node stored none before it was lost: all of the time since it last stored something.
-func (c *Conversation) unknownProgress(id string, last *progress) *progress {
-	since := last.At
-	if since.IsZero() {
-		since = c.Created
+// unknownProgress returns an upper bound of the progress of an utterance, for which the earlier
+// node stored none before it was lost: all of the time since the utterance was kept, or since that
+// node last stored something, and until the replica stops.
+func unknownProgress(id string, last *progress, age time.Duration) *progress {
+	if !last.At.IsZero() {
+		age = min(age, time.Since(last.At))
 	}
-	now := time.Now()
-	return &progress{Utterance: id, At: now, Sent: max(now.Sub(since).Seconds(), 0), isUnknown: true}
+	return &progress{Utterance: id, At: time.Now(), Sent: (age + tolerance).Seconds(), isUnknown: true}
 }
 
 // requeue queues an utterance of the earlier node.
@@ -279,50 +338,42 @@ func (c *Conversation) requeue(u *Utterance, kept *keptUtterance) {
 	c.prepare(context.Background(), u)
 	c.mu.Lock()
 	c.add(u)
+	if len(u.marks) > 0 {
+		c.running.Go(u.watchMarks)
+	}
 	c.mu.Unlock()
 	c.start(u)
 }
 
-// continueTimeout is how long an utterance waits for its client after its node was lost.
-const continueTimeout = 10 * time.Second
-
-// openAudio is the audio of an utterance that waits for its client to connect again.
-type openAudio struct {
-	pipe  *pipe
-	bytes int64
-	timer *time.Timer // cuts off the utterance
-}
-
-// open lets the client of an utterance continue its audio, for continueTimeout.
+// open lets the client of an utterance continue its audio.
 func (u *Utterance) open(a *Audio, kept *keptUtterance) {
-	o := &openAudio{pipe: newPipe(), bytes: int64(kept.data.Len())}
-	_, _ = o.pipe.Write(kept.data.Bytes()) // the pipe is empty, and takes any length
-	a.Body, a.Abort = o.pipe, o.pipe.abort
-	o.timer = time.AfterFunc(continueTimeout, func() {
-		if p, _ := u.claimOpen(); p != nil {
-			why := &CutError{errNotContinued}
-			_ = u.keepEnd(why) // if this fails, the next node waits again
-			p.finish(why)
-		}
-	})
-	u.isOpen = o
+	in := &intake{utterance: u, pipe: newPipe(), bytes: int64(kept.data.Len()), perSecond: bytesPerSecond(a)}
+	if n := len(kept.marks); n > 0 {
+		in.marks = kept.marks[n-1].Number
+	}
+	in.pipe.put(kept.data.Bytes())
+	a.Body, a.Abort = in.pipe, in.pipe.abort
+	u.intake = in
+	in.release(nil)
 }
 
-var errNotContinued = errors.New(
-	"the node was lost before all of its audio had arrived, and the client did not continue")
-
-// claimOpen returns the pipe of an utterance that takes more audio, once, and how many bytes
-// it has received.
-func (u *Utterance) claimOpen() (p *pipe, bytes int64) {
-	u.conversation.mu.Lock()
-	defer u.conversation.mu.Unlock()
-	o := u.isOpen
-	if o == nil {
-		return nil, 0
+// marksLeft returns the marks of an utterance of which no event has told yet. Events tell of
+// marks in their order.
+func marksLeft(kept *keptUtterance, events [][]byte) (marks []Mark) {
+	if len(kept.marks) == 0 {
+		return nil
 	}
-	u.isOpen = nil
-	o.timer.Stop()
-	return o.pipe, o.bytes
+	told := 0
+	for _, e := range entriesOf(events) {
+		var m Mark
+		if e.Type == "mark" && json.Unmarshal(e.Data, &m) == nil && m.Utterance == kept.id {
+			told++
+		}
+	}
+	for _, m := range kept.marks[min(told, len(kept.marks)):] {
+		marks = append(marks, Mark{Utterance: kept.id, Name: m.Name, Seconds: m.Seconds, By: echo.ByClock})
+	}
+	return marks
 }
 
 // skip continues where the earlier node was heard, at a silence if there is one, and publishes
@@ -354,13 +405,25 @@ func (u *Utterance) skip(feed *echo.Feed) error {
 		c.gateway.log.Warn("the replica could not be interrupted", "conversation", c.ID, "error", err)
 	}
 	receipt := u.unspoken(fmt.Errorf("the node that spoke it was lost; it continues from %.3f s", skipped.Seconds()))
-	t := &Takeover{From: cmp.Or(c.own.Before(), "?"), Utterance: u.ID, AtSeconds: skipped.Seconds()}
-	t.RepeatedSeconds = max(u.before.Sent+time.Since(u.before.At).Seconds()-skipped.Seconds(), 0)
 	c.mu.Lock()
 	u.parts++
 	u.base, u.next = 0, skipped.Seconds()
-	u.takeovers = append(u.takeovers, *t)
 	c.mu.Unlock()
-	c.history.add("receipt", SpokenPart{Utterance: u.ID, Receipt: receipt, Takeover: t})
+	c.history.add("receipt", SpokenPart{Utterance: u.ID, Receipt: receipt, Takeover: u.addTakeover(skipped)})
 	return nil
+}
+
+// addTakeover adds the takeover after which the utterance continues, and stores it before this
+// node speaks: if this node is lost before it has stored how far it was, the receipt names both.
+func (u *Utterance) addTakeover(skipped time.Duration) *Takeover {
+	c, left := u.conversation, *u.before
+	old := time.Since(left.At)
+	t := &Takeover{From: cmp.Or(c.own.Before(), "?"), Utterance: u.ID, AtSeconds: skipped.Seconds()}
+	t.RepeatedSeconds = max(left.Sent+old.Seconds()-skipped.Seconds(), 0)
+	c.mu.Lock()
+	u.takeovers = append(u.takeovers, *t)
+	left.Takeovers, left.Old = slices.Clone(u.takeovers), old.Seconds()
+	c.mu.Unlock()
+	_ = c.own.SaveProgress(u.ctx, fmtJSON(left)) // a node that cannot store is about to lose the conversation
+	return t
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -125,24 +126,30 @@ func TestUtterancesThatMayHaveBegun(t *testing.T) {
 	}
 	var audio []SavedAudio
 	for _, name := range []string{"first", "second", "third"} {
-		audio = append(audio, SavedAudio{Utterance: name, Pieces: pieces})
+		audio = append(audio, SavedAudio{Utterance: name, Pieces: pieces, Age: time.Minute})
 	}
 	kept := func(utterance string) []byte {
 		return fmtJSON(progress{Utterance: utterance, At: time.Now().Add(-time.Hour), Heard: 0.25, Sent: 0.5})
 	}
 	for name, test := range map[string]struct {
 		progress []byte
+		age      time.Duration // of the progress
 		heard    float64
 		atLeast  float64 // that may be heard twice
 	}{
-		"nothing was kept":               {nil, 0, 60},
-		"of the one before it":           {kept("before"), 0, 3600},
-		"of it: it continues from there": {kept("first"), 0.25, 0.25},
+		"nothing was kept":               {nil, 0, 0, 60.5}, // until the replica has stopped
+		"of the one before it":           {kept("before"), time.Hour, 0, 60.5},
+		"it may be of it, unread":        {[]byte(`{"utterance":1}`), time.Second, 0, 60.5},
+		"of it: it continues from there": {kept("first"), time.Hour, 0.25, 0.25},
+		"of the next: it had ended": {
+			fmtJSON(progress{Utterance: "second", At: time.Now(), Heard: 0, Sent: 0}), 0, 0, 60,
+		},
 	} {
 		g := New(&Options{Rehearse: true})
 		c := newConversation(g, Spec{To: Rehearsal})
-		c.own, c.Created = keptOwner{}, time.Now().Add(-time.Minute)
-		if err := c.restoreAudio(&Saved{Audio: audio, Progress: test.progress}); err != nil {
+		c.own = keptOwner{}
+		saved := &Saved{Audio: audio, Progress: test.progress, ProgressAge: test.age}
+		if err := c.restoreAudio(saved); err != nil {
 			t.Fatal(err)
 		}
 		c.mu.Lock()
@@ -159,6 +166,41 @@ func TestUtterancesThatMayHaveBegun(t *testing.T) {
 		}
 		c.end()
 		g.Close(t.Context())
+	}
+}
+
+// How much may be heard twice does not depend on the clock of a node, which may jump, and not on
+// how many nodes were lost without a word.
+func TestClocksThatJump(t *testing.T) { synctest.Test(t, testClocksThatJump) }
+
+func testClocksThatJump(t *testing.T) {
+	for clock, want := range map[time.Duration]float64{
+		3 * time.Second: 3, 3300 * time.Millisecond: 3.3, -time.Hour: 3.5, time.Hour: 3.5, // behind At
+	} {
+		p := progress{At: time.Now().Add(-clock), Sent: 1}
+		if got := p.since(3 * time.Second).Seconds(); math.Abs(got-want) > 0.001 {
+			t.Errorf("%v after it was written, by the clock, it is %v s old, want %v", clock, got, want)
+		}
+	}
+	var kept []byte
+	g := New(&Options{Rehearse: true})
+	defer g.Close(t.Context())
+	for node := range 3 {
+		c := newConversation(g, Spec{To: Rehearsal})
+		var again []byte
+		c.own = savingOwner{saved: &again}
+		if kept == nil {
+			kept = fmtJSON(progress{Utterance: "first", At: time.Now().Add(-3 * time.Second), Heard: 1, Sent: 2})
+		}
+		if err := c.restoreAudio(&Saved{Progress: kept, ProgressAge: 3 * time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		var p progress
+		if kept = again; json.Unmarshal(kept, &p) != nil || p.Old < float64(3*node+3) || p.Old > float64(3*node+5) ||
+			p.Sent != 2 || p.Heard != 1 {
+			t.Errorf("node %d has kept %s", node, kept)
+		}
+		c.end()
 	}
 }
 
@@ -235,6 +277,35 @@ func TestTakeoverFromALaterVersion(t *testing.T) {
 	g.Close(t.Context())
 }
 
+// Pieces that arrive after their utterance was removed are known by the first one, which is no
+// header, also where it is of a later version.
+func TestPiecesWithoutAHeader(t *testing.T) {
+	t.Parallel()
+	for _, first := range []byte{pieceData, pieceEnd, pieceLater} {
+		if _, err := parseKept(&SavedAudio{Pieces: [][]byte{{first, 0, 0}, {pieceEnd}}}); !errors.Is(err, errNoHeader) {
+			t.Errorf("the first is %c: %v", first, err)
+		}
+	}
+}
+
+// leavingOwner stores nothing once the context has ended.
+type leavingOwner struct{ keptOwner }
+
+func (leavingOwner) AddAudio(ctx context.Context, _ string, _ []byte) error { return ctx.Err() }
+
+// Audio that arrives while a node hands its conversation over is for the next node, and not an
+// error of the store.
+func TestAudioDuringHandover(t *testing.T) {
+	t.Parallel()
+	c, _, _ := openConversation()
+	c.own = leavingOwner{}
+	c.cancel(errMoved)
+	u := &Utterance{ID: "u1", conversation: c}
+	if err := u.keepHeader(); !errors.Is(err, errMoved) || problemOf(err).Status != http.StatusServiceUnavailable {
+		t.Errorf("it is refused with %v", err)
+	}
+}
+
 // savingOwner stores the progress.
 type savingOwner struct {
 	keptOwner
@@ -247,7 +318,7 @@ func (o savingOwner) SaveProgress(_ context.Context, text []byte) error {
 }
 
 // A node that is lost after a takeover passes on where the utterance was heard before, and its
-// earlier takeovers: the receipt names all of them.
+// takeovers, also its own as soon as it begins to speak: the receipt names all of them.
 func TestReceiptNamesAllTakeovers(t *testing.T) {
 	t.Parallel()
 	header := fmtJSON(keptHeader{Kind: keptAudio, Encoding: "s16le", Rate: 24000, Channels: 1})
@@ -266,8 +337,15 @@ func TestReceiptNamesAllTakeovers(t *testing.T) {
 	if info := u.Info(); u.before == nil || u.before.Heard != 1 || !slices.Equal(info.Takeovers, []Takeover{first}) {
 		t.Errorf("restored: %+v, %+v", u.before, info)
 	}
-	if string(again) != string(saved) {
-		t.Errorf("left to the next node: %s", again)
+	var left progress
+	if err := json.Unmarshal(again, &left); err != nil || left.Heard != 1 ||
+		!slices.Equal(left.Takeovers, []Takeover{first}) {
+		t.Errorf("left to the next node: %s, %v", again, err)
+	}
+	own := u.addTakeover(time.Second)
+	if err := json.Unmarshal(again, &left); err != nil || left.Utterance != "u1" || left.Heard != 1 ||
+		!slices.Equal(left.Takeovers, []Takeover{first, *own}) {
+		t.Errorf("left to the next node: %s, %v", again, err)
 	}
 	c.end()
 	g.Close(t.Context())
@@ -369,6 +447,7 @@ func TestStoredUtteranceStaysForNextNode(t *testing.T) {
 // unansweredCluster is a Cluster with a store that does not answer.
 type unansweredCluster struct{ Cluster }
 
+func (unansweredCluster) Failure() error                    { return nil }
 func (unansweredCluster) Owner(string) (string, bool, bool) { return "", false, false }
 func (unansweredCluster) Record(context.Context, string) ([]byte, error) {
 	return nil, context.DeadlineExceeded
@@ -379,11 +458,14 @@ func (unansweredCluster) Record(context.Context, string) ([]byte, error) {
 func TestUnansweredStoreIsBusy(t *testing.T) {
 	t.Parallel()
 	g := New(&Options{Rehearse: true, Cluster: unansweredCluster{}})
-	w := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(t.Context(), "GET", "http://localhost/v1/conversations/c1", nil)
-	g.Handler().ServeHTTP(w, r)
-	if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
-		t.Errorf("status %d, %s", w.Code, w.Body)
+	for _, path := range []string{"/v1/conversations/c1", "/openai/c1.secret/models"} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "http://localhost"+path, nil)
+		r.Header.Set("Authorization", "Bearer secret") // only the store knows whether it is right
+		g.Handler().ServeHTTP(w, r)
+		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
+			t.Errorf("%s: status %d, %s", path, w.Code, w.Body)
+		}
 	}
 }
 
@@ -393,6 +475,7 @@ type movedCluster struct {
 	address string
 }
 
+func (movedCluster) Failure() error                      { return nil }
 func (c movedCluster) Owner(string) (string, bool, bool) { return c.address, false, true }
 
 // A node to which a request comes back, since it has taken the conversation over in the
@@ -402,7 +485,8 @@ func TestForwardedRequestComesBackWhole(t *testing.T) {
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		g.mu.Lock()
-		g.all["c1"] = newConversation(g, Spec{}) // it is this node's now
+		c := newConversation(g, Spec{})
+		c.own, g.all["c1"] = keptOwner{}, c // it is this node's now
 		g.mu.Unlock()
 		w.Header().Set(movedHeader, "1")
 	}))
@@ -482,5 +566,52 @@ func TestAbandonedReaderTakesNothingAway(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A node that holds the conversation keeps nothing of the body for another.
+func TestBodyForThisNodeIsNotKept(t *testing.T) {
+	t.Parallel()
+	g := New(&Options{Rehearse: true, Cluster: movedCluster{}})
+	c := newConversation(g, Spec{})
+	c.own, g.all["c1"] = keptOwner{}, c
+	r := httptest.NewRequestWithContext(t.Context(), "POST", "/v1/conversations/c1/speech", strings.NewReader("all of it"))
+	body := r.Body
+	isDone, err := (&api{gateway: g}).forward(httptest.NewRecorder(), r, "c1")
+	if isDone || err != nil || r.Body != body {
+		t.Errorf("forwarded: %t, %v; the body is read through %T", isDone, err, r.Body)
+	}
+}
+
+// recordingOwner keeps the records in the order in which they are stored.
+type recordingOwner struct {
+	keptOwner
+	records *[]record
+}
+
+func (o recordingOwner) SaveRecord(_ context.Context, text []byte) error {
+	var r record
+	err := json.Unmarshal(text, &r)
+	*o.records = append(*o.records, r)
+	return err
+}
+
+func (recordingOwner) End(context.Context) error { return nil }
+
+// A request that is served while the conversation ends does not replace the record of its end.
+func TestNoRecordFollowsTheEnd(t *testing.T) {
+	t.Parallel()
+	var records []record
+	c := newConversation(New(nil), Spec{To: Rehearsal})
+	c.own = recordingOwner{records: &records}
+	if err := c.saveRecord(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	c.endOwnership()
+	if err := c.saveRecord(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if len(records) != 2 || records[0].Ended != nil || records[1].Ended == nil {
+		t.Errorf("the records are %+v", records)
 	}
 }

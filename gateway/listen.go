@@ -89,7 +89,7 @@ func hearOptions(query url.Values) (o HearOptions, isWAV bool, err error) {
 	o.From = query.Get("from")
 	if query.Has("rate") {
 		if o.Rate, err = strconv.Atoi(query.Get("rate")); err != nil || o.Rate <= 0 {
-			return o, false, invalid("rate", "there are %v", hear.Rates())
+			return o, false, invalid("rate", "it must be one of %v", hear.Rates())
 		}
 	}
 	switch query.Get("format") {

@@ -68,17 +68,7 @@ func loadGateway(b *testing.B, n int) {
 	defer server.Close()
 	defer g.Close(context.Background())
 	before := memory()
-	urls := make([]string, n)
-	for i := range urls {
-		c, err := g.Create(Spec{To: Rehearsal}, Creator{})
-		if err == nil {
-			err = c.WaitJoined(b.Context())
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-		urls[i] = "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/conversations/" + c.ID + "/socket"
-	}
+	urls := createMany(b, g, server.URL, Rehearsal, n)
 	started := cputime.Used()
 	after := load(b, urls)
 	used := cputime.Used() - started
@@ -96,6 +86,24 @@ func loadGateway(b *testing.B, n int) {
 	b.ReportMetric(float64(after-before)/float64(n)/1024, "KiB/conversation")
 	b.ReportMetric(used.Seconds()/loadTime.Seconds(), "cores")
 	b.ReportMetric(float64(finished), "heard-without-a-gap")
+}
+
+// createMany creates n conversations in rooms at an address, and returns the URLs of their
+// WebSockets.
+func createMany(b *testing.B, g *Gateway, server, room string, n int) []string {
+	b.Helper()
+	urls := make([]string, n)
+	for i := range urls {
+		c, err := g.Create(Spec{To: room}, Creator{})
+		if err == nil {
+			err = c.WaitJoined(b.Context())
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		urls[i] = "ws" + strings.TrimPrefix(server, "http") + "/v1/conversations/" + c.ID + "/socket"
+	}
+	return urls
 }
 
 // loadEcho reports the cost of the library and the clients alone.

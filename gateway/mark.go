@@ -28,11 +28,11 @@ type Mark struct {
 // marks are an *InvalidError.
 func (u *Utterance) Mark(name string, at time.Duration) error {
 	c := u.conversation
+	if err := u.checkMarks(); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(u.marks) >= maxMarks {
-		return invalid("mark", "%d wait already to be heard", maxMarks)
-	}
 	m := Mark{Utterance: u.ID, Name: name, Seconds: at.Seconds(), By: echo.ByClock}
 	if u.phase == Over {
 		u.publishMarks([]Mark{m})
@@ -41,6 +41,16 @@ func (u *Utterance) Mark(name string, at time.Duration) error {
 	u.marks = append(u.marks, m)
 	if len(u.marks) == 1 {
 		c.running.Go(u.watchMarks)
+	}
+	return nil
+}
+
+// checkMarks refuses one more mark if too many wait.
+func (u *Utterance) checkMarks() error {
+	u.conversation.mu.Lock()
+	defer u.conversation.mu.Unlock()
+	if len(u.marks) >= maxMarks {
+		return invalid("mark", "%d marks already wait to be heard", maxMarks)
 	}
 	return nil
 }
@@ -63,7 +73,13 @@ func (u *Utterance) watchMarks() {
 // are left.
 func (u *Utterance) passMarks() bool {
 	c := u.conversation
-	progress := c.session.Progress() // before this lock: Progress may take the session's lock
+	c.mu.Lock()
+	session := c.session
+	c.mu.Unlock()
+	if session == nil {
+		return true // it is not in the room yet
+	}
+	progress := session.Progress() // before this lock: Progress may take the session's lock
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if u.phase != Speaking {
@@ -86,9 +102,9 @@ func (u *Utterance) isHeard(m *Mark, r *echo.Receipt) bool {
 	return r.Outcome == echo.Finished || r.SpokenSeconds > 0 && m.Seconds <= u.base+r.SpokenSeconds
 }
 
-// tellHeard publishes the marks that were heard, according to the receipt of the last part.
+// publishHeard publishes the marks that were heard, according to the receipt of the last part.
 // The conversation is locked.
-func (u *Utterance) tellHeard(r *echo.Receipt) {
+func (u *Utterance) publishHeard(r *echo.Receipt) {
 	for len(u.marks) > 0 && u.isHeard(&u.marks[0], r) {
 		m := u.marks[0]
 		m.IsHeard, m.By = true, r.SpokenBy

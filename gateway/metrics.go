@@ -96,7 +96,8 @@ func (c *conversationCollector) Collect(to chan<- prometheus.Metric) {
 	type key struct{ kind, state string }
 	counts := map[key]int{}
 	for _, conversation := range c.gateway.List() {
-		counts[key{conversation.kind, string(conversation.State())}]++
+		info := conversation.Info()
+		counts[key{info.Kind, string(info.State)}]++
 	}
 	for k, n := range counts {
 		to <- prometheus.MustNewConstMetric(conversationsDesc, prometheus.GaugeValue, float64(n), k.kind, k.state)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -15,8 +16,10 @@ import (
 // so the token of the conversation is in the path, after a dot.
 func (a *api) openAI(w http.ResponseWriter, r *http.Request) error {
 	id, secret, hasSecret := strings.Cut(r.PathValue("conversation"), ".")
-	c, err := a.gateway.Get(id)
+	c, err := a.conversationOf(r.Context(), id)
 	switch {
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return err
 	case hasSecret && (err != nil || !c.hasToken(secret)):
 		return errToken
 	case !hasSecret && a.gateway.options.Tokens != nil:
@@ -30,7 +33,9 @@ func (a *api) openAI(w http.ResponseWriter, r *http.Request) error {
 	}
 	clear(w.Header()) // the service sets the headers
 	r = r.Clone(r.Context())
-	r.URL.Path, r.URL.RawPath = "/v1/"+strings.TrimPrefix(r.PathValue("rest"), "v1/"), ""
+	_, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.EscapedPath(), "/openai/"), "/")
+	r.URL.Path = "/v1/" + strings.TrimPrefix(r.PathValue("rest"), "v1/")
+	r.URL.RawPath = "/v1/" + strings.TrimPrefix(rest, "v1/") // a name in the path may have a slash, as %2F
 	if r.ContentLength != 0 {
 		limited := &body{from: r.Body, control: http.NewResponseController(w)}
 		defer limited.Close() //nolint:errcheck // it was read

@@ -27,7 +27,7 @@ func service(w http.ResponseWriter, r *http.Request) {
 		}
 	default:
 		w.Header().Set("Cache-Control", "max-age=5")
-		_, _ = io.WriteString(w, r.URL.Path+" "+r.Header.Get("Authorization"))
+		_, _ = io.WriteString(w, r.URL.EscapedPath()+" "+r.Header.Get("Authorization"))
 	}
 }
 
@@ -62,7 +62,8 @@ func TestOpenAI(t *testing.T) {
 			t.Errorf("the receipt is %+v, %v", receipt, err)
 		}
 	}
-	request, _ := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/openai/"+c.ID+"/v1/models", nil)
+	model := server.URL + "/openai/" + c.ID + "/v1/models/owner%2Fname"
+	request, _ := http.NewRequestWithContext(t.Context(), "GET", model, nil)
 	request.Header.Set("Authorization", "Bearer of-the-service")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -70,7 +71,8 @@ func TestOpenAI(t *testing.T) {
 	}
 	body, _ := io.ReadAll(response.Body)
 	_ = response.Body.Close()
-	if string(body) != "/v1/models Bearer of-the-service" || len(response.Header.Values("Cache-Control")) != 1 {
+	if string(body) != "/v1/models/owner%2Fname Bearer of-the-service" ||
+		len(response.Header.Values("Cache-Control")) != 1 {
 		t.Errorf("other requests are answered %q %v", body, response.Header)
 	}
 	url := strings.Replace(server.URL, "http", "ws", 1) + "/openai/" + c.ID + "/v1/realtime?model=m"

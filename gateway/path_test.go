@@ -91,17 +91,7 @@ func pathOfGateway(b *testing.B, replica string) (used, late time.Duration) {
 	server := httptest.NewServer(g.Handler())
 	defer server.Close()
 	defer g.Close(context.Background())
-	urls := make([]string, pathConversations)
-	for i := range urls {
-		c, err := g.Create(Spec{To: replica}, Creator{})
-		if err == nil {
-			err = c.WaitJoined(b.Context())
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-		urls[i] = "ws" + strings.TrimPrefix(server.URL, "http") + "/v1/conversations/" + c.ID + "/socket"
-	}
+	urls := createMany(b, g, server.URL, replica, pathConversations)
 	started := cputime.Used()
 	load(b, urls)
 	return cputime.Used() - started, g.late.p99(time.Now())

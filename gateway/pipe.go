@@ -5,15 +5,15 @@ import (
 	"sync"
 )
 
-// pipeLimit is how many bytes may wait in a pipe before a write blocks: 87 s of samples at 24
-// kHz.
+// pipeLimit is how many bytes may wait in a pipe before its writer has to wait: 87 s of samples
+// at 24 kHz.
 const pipeLimit = 4 << 20
 
 // pipeKept is the largest buffer that an empty pipe keeps.
 const pipeKept = 32 << 10
 
-// pipe carries the audio of an utterance that arrives in pieces. A write blocks while
-// pipeLimit bytes wait, so that a fast sender is held back.
+// pipe carries the audio of an utterance that arrives in pieces. Its writer waits
+// while pipeLimit bytes wait, so that a fast sender is held back.
 type pipe struct {
 	mu      sync.Mutex
 	changed *sync.Cond
@@ -29,21 +29,27 @@ func newPipe() *pipe {
 	return p
 }
 
-// Write adds a piece. After abort it drops the piece.
-func (p *pipe) Write(piece []byte) (int, error) {
+// put adds a piece of any length without waiting. After abort it drops the piece.
+func (p *pipe) put(piece []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isGone || p.end != nil {
+		return
+	}
+	if len(p.data)+len(piece) > cap(p.data) {
+		p.dropRead()
+	}
+	p.data = append(p.data, piece...)
+	p.changed.Broadcast()
+}
+
+// wait waits until there is room for another piece.
+func (p *pipe) wait() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.data)-p.at >= pipeLimit && !p.isGone && p.end == nil {
 		p.changed.Wait()
 	}
-	if !p.isGone && p.end == nil {
-		if len(p.data)+len(piece) > cap(p.data) {
-			p.dropRead()
-		}
-		p.data = append(p.data, piece...)
-		p.changed.Broadcast()
-	}
-	return len(piece), nil
 }
 
 // dropRead drops what was read: by moving the rest if most of the buffer was read, otherwise
@@ -92,7 +98,7 @@ func (p *pipe) Read(into []byte) (int, error) {
 	return n, nil
 }
 
-// abort makes reads and writes return at once.
+// abort makes reads and waits return at once.
 func (p *pipe) abort() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

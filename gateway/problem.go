@@ -44,10 +44,11 @@ var kinds = []struct {
 	{isOne(errToken), http.StatusUnauthorized, "refused"},
 	{isType[*scopeError], http.StatusForbidden, "refused"},
 	{isOne(ErrTokenFull), http.StatusTooManyRequests, "busy"},
-	{isOne(ErrFull, ErrLate, ErrDraining, errNoOwner, errMoved), http.StatusServiceUnavailable, "busy"},
+	{isOne(ErrFull, ErrLate, ErrDraining, errNoOwner, errNotAcquired, errMoved), http.StatusServiceUnavailable, "busy"},
 	{isOne(audio.ErrFFmpegBusy), http.StatusServiceUnavailable, "busy"},
 	{isOne(echo.ErrBusy, errHasBot), http.StatusConflict, "busy"},
 	{isOne(ErrEnded), http.StatusGone, "ended"},
+	{isType[*notStoredError], http.StatusInsufficientStorage, "failure"},
 	{isType[*CutError], http.StatusBadRequest, "input"},
 	{isType[*audio.LengthError], http.StatusRequestEntityTooLarge, "too_long"},
 	{isOne(audio.ErrFormat), http.StatusUnsupportedMediaType, "input"},
@@ -65,6 +66,8 @@ var kinds = []struct {
 	{isType[*tavus.APIError], http.StatusBadGateway, "refused"},
 	{isOne(echo.ErrLost, room.ErrOver), http.StatusBadGateway, "lost"},
 	{isOne(echo.ErrNotReady), http.StatusGatewayTimeout, "not_ready"},
+	{isType[*room.RefusedError], http.StatusBadGateway, "refused"},
+	{isRefusedByBot, http.StatusBadGateway, "refused"},
 	{isType[*room.UnreachableError], http.StatusBadGateway, "not_ready"},
 	{isType[*carrier.DialError], http.StatusBadGateway, "not_ready"},
 	{isType[*tavus.TransportError], http.StatusBadGateway, "not_ready"},
@@ -74,6 +77,11 @@ var kinds = []struct {
 func isType[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok
+}
+
+func isRefusedByBot(err error) bool {
+	e, ok := errors.AsType[*carrier.DialError](err)
+	return ok && e.Status != 0
 }
 
 func isOne(all ...error) func(error) bool {

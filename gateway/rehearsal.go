@@ -279,7 +279,7 @@ func (a *api) user(w http.ResponseWriter, r *http.Request) error {
 	if c.standIn == nil {
 		return invalid("user", "only a rehearsal has a user who says what you send")
 	}
-	a.gateway.letFFmpegRead(&said.Prepare)
+	a.gateway.allowFFmpeg(&said.Prepare)
 	b := &body{from: r.Body, control: http.NewResponseController(w)}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -145,7 +146,7 @@ func (c *Conversation) Pause(ctx context.Context) error {
 	}
 	err = session.Pause(ctx)
 	c.history.add("state", c.Info())
-	return err
+	return errors.Join(err, c.saveRecord(ctx, nil)) // the next node pauses it too
 }
 
 // Resume ends a Pause.
@@ -156,7 +157,7 @@ func (c *Conversation) Resume() error {
 	}
 	session.Resume()
 	c.history.add("state", c.Info())
-	return nil
+	return c.saveRecord(c.ctx, nil)
 }
 
 // openSession returns the session, or an error that says why there is none.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
 
 	"echocast/audio"
 	"echocast/echo"
@@ -46,6 +47,7 @@ func TestReceiptsHaveNoSecrets(t *testing.T) {
 			}
 			receipt, _ := u.Wait(t.Context())
 			wantHidden(t, receipt.Error, "the source refuses", secret)
+			synctest.Wait() // the end is noted before it is shown
 			entries, _, _ := conversation.history.since(0)
 			wantHidden(t, string(fmtJSON(entries)), "the source refuses", secret)
 		})

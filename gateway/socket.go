@@ -30,13 +30,34 @@ const (
 	pingTimeout  = time.Second
 )
 
+// OrderType is the type of an Order.
+type OrderType string
+
+// OrderTypes are the types of orders.
+var OrderTypes = []OrderType{"start", "end", "continue", "mark", "say", "message", "interrupt", "pause", "resume",
+	"listen", "unlisten"}
+
+// namesOf lists the types of orders in a sentence.
+func namesOf(all []OrderType) string {
+	var names []string
+	for _, one := range all {
+		names = append(names, string(one))
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
 // Order is a command that a client sends as a text message.
 type Order struct {
-	// Type is start, end, continue, mark, say, message, interrupt, pause, resume, listen or unlisten.
-	Type string `json:"type"`
+	Type OrderType `json:"type"`
+	// Key identifies a start: it begins an utterance once, however often it is sent. After its
+	// connection was lost, the utterance waits for another start with the key, or for a continue.
+	// In an interrupt that is sent again, it is the key of the next start: if that has begun its
+	// utterance, the interrupt was obeyed before, and has no effect.
+	Key string `json:"key,omitempty"`
 	// Name is the name of an utterance (start, say) or of a mark.
 	Name string `json:"name,omitempty"`
-	// Text is what an utterance says, or what is to be said.
+	// Text is the text of an utterance's audio, or the text that the replica should say.
 	Text string `json:"text,omitempty"`
 	// Format, Rate and Channels describe the audio that follows a start. Missing ones are
 	// taken from the query of the socket's address.
@@ -46,7 +67,7 @@ type Order struct {
 	Queue    echo.QueuePolicy `json:"queue,omitempty"`
 	// Utterance is the id of the utterance to continue.
 	Utterance string `json:"utterance,omitempty"`
-	// From is who is to be heard: user, replica or all. Rate is then the rate of what comes
+	// From is whose voice is sent: user, replica or all. Rate is then the rate of what comes
 	// back.
 	From string `json:"from,omitempty"`
 	// Message is a message of the Interactions Protocol.
@@ -60,10 +81,7 @@ type socket struct {
 	conn         *websocket.Conn
 	query        url.Values // of the address
 	mayHear      error      // why the client may not listen; nil: it may
-	utterance    *Utterance // the one that takes audio; nil: none
-	pipe         *pipe      // of the utterance, or of a refused one, whose audio is dropped
-	bytes        int64      // of its audio that arrived
-	perSecond    int64      // bytes; 0: unknown, since the audio is compressed
+	intake       *intake    // of the utterance that takes audio; nil: none
 
 	listening func() // ends the listening and waits for its end; nil: nobody listens
 
@@ -77,7 +95,8 @@ type socket struct {
 // not taken yet. A client that reads slowly receives a message "gap" with the number of
 // entries it missed.
 //
-// If the connection is lost, an utterance that was not ended is cut off. Others continue.
+// If the connection is lost, an utterance that was not ended is cut off, or waits for its client
+// if it has a key. Others continue.
 func (a *api) socket(w http.ResponseWriter, r *http.Request) error {
 	c, err := a.conversation(r)
 	if err != nil {
@@ -126,18 +145,41 @@ func (s *socket) run(ctx context.Context, after int64) {
 	}()
 	err := s.read(ctx)
 	s.unlisten()
-	if s.pipe != nil {
-		s.finish(&CutError{err})
-	}
+	s.leave(err)
 	cancel()
 	<-s.written
 	_ = s.conn.CloseNow() // it is closed, or lost
+}
+
+// Connected is the first message on a WebSocket. A client that connects again names the last
+// event that it has seen, or else this one.
+type Connected struct {
+	After int64 `json:"after"` // id of the event before the first one that follows
+}
+
+// leave ends the utterance that takes audio when the connection has ended. If the connection
+// was lost, an utterance with a key waits for its client. What another node continues is left to
+// that one.
+func (s *socket) leave(cause error) {
+	in := s.intake
+	hasLeft := slices.Contains([]websocket.StatusCode{websocket.StatusNormalClosure, websocket.StatusGoingAway},
+		websocket.CloseStatus(cause))
+	switch {
+	case in == nil || s.conversation.isMoving():
+	case in.utterance != nil && in.utterance.key != "" && !hasLeft:
+		in.release(s)
+	default:
+		_ = in.end(s, &CutError{cause}) // nobody can be told
+	}
 }
 
 // writeEvents sends events, and the answers to commands after the events before them.
 func (s *socket) writeEvents(ctx context.Context, after int64) {
 	ping := time.NewTicker(pingInterval)
 	defer ping.Stop()
+	if s.write(ctx, Entry{Type: "connected", Data: fmtJSON(Connected{after})}) != nil {
+		return
+	}
 	var answer *Entry
 	for {
 		entries, missed, changed := s.conversation.history.since(after)
@@ -211,6 +253,10 @@ func (s *socket) read(ctx context.Context) error {
 		if err == nil {
 			continue
 		}
+		if errors.Is(err, errMoved) { // the connection ends with that reason
+			s.conversation.checkOwnership()
+			continue
+		}
 		if err := s.answer("error", problemOf(s.api.gateway.secrets.Secrets().Error(err))); err != nil {
 			return err
 		}
@@ -235,18 +281,16 @@ func (s *socket) receive(message *bytes.Buffer) (websocket.MessageType, error) {
 // way to a refused utterance is dropped until the next end, start or interrupt, so that its
 // rest is not spoken as another utterance.
 func (s *socket) audio(ctx context.Context, data []byte) error {
-	if s.pipe == nil {
+	if s.intake == nil {
 		if err := s.start(ctx, &Order{}); err != nil {
 			return err
 		}
 	}
-	s.bytes += int64(len(data))
-	if s.utterance != nil {
-		if err := s.utterance.keep(pieceData, data); err != nil {
-			return err
-		}
+	received, err := s.intake.add(s, data)
+	if received != nil {
+		err = s.answer("received", received)
 	}
-	_, err := s.pipe.Write(data)
+	s.intake.pipe.wait()
 	return err
 }
 
@@ -263,7 +307,7 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 	case "start":
 		return errors.Join(s.finish(io.EOF), s.start(ctx, &o))
 	case "end":
-		if s.pipe == nil {
+		if s.intake == nil {
 			return invalid("end", "no utterance was started")
 		}
 		return s.finish(io.EOF)
@@ -284,6 +328,9 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 		return c.Send(ctx, o.Message)
 	case "interrupt":
 		_ = s.finish(io.EOF) // the utterance is interrupted anyway
+		if c.hasKey(o.Key) { // the client has not seen the answer
+			return s.answer("interrupted", Interrupted{[]SpokenPart{}})
+		}
 		receipts, err := c.Interrupt(ctx)
 		if err != nil {
 			return err
@@ -299,39 +346,53 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 		s.unlisten()
 		return nil
 	}
-	return invalid("type",
-		"it must be start, end, continue, mark, say, message, interrupt, pause, resume, listen or unlisten")
+	return invalid("type", "it must be %s", namesOf(OrderTypes))
 }
 
-// start begins an utterance. Its audio follows.
+// start begins an utterance, or continues the one with the same key. Its audio follows.
 func (s *socket) start(ctx context.Context, o *Order) error {
-	s.pipe = newPipe()
-	if err := s.speak(ctx, o); err != nil {
-		s.pipe.abort()
+	in := &intake{pipe: newPipe(), from: s}
+	s.intake = in
+	u, err := s.speak(ctx, o, in)
+	if err == nil && u.intake == in {
+		return s.answer("accepted", in.info())
+	}
+	in.utterance = nil
+	in.pipe.abort()
+	if err != nil {
 		return err
 	}
-	return s.answer("accepted", s.utterance.Info())
+	return s.attach(u)
 }
 
-// resume continues an utterance that lost its node. The answer says how many bytes of its
-// audio have arrived.
+// resume continues an utterance whose connection was lost.
 func (s *socket) resume(id string) error {
 	u, ok := s.conversation.Utterance(id)
 	if !ok {
 		return errNoUtterance
 	}
-	p, bytes := u.claimOpen()
-	if p == nil {
-		return invalid("utterance", "this utterance does not wait for audio")
-	}
-	s.utterance, s.pipe, s.bytes, s.perSecond = u, p, bytes, 0
-	info := u.Info()
-	info.Bytes = bytes
-	return s.answer("accepted", info)
+	return s.attach(u)
 }
 
-// speak speaks the audio of the pipe as a command says.
-func (s *socket) speak(ctx context.Context, o *Order) error {
+// attach continues an utterance, if it takes more audio. The answer says how much of it has
+// arrived.
+func (s *socket) attach(u *Utterance) error {
+	isOpen := u.intake != nil && u.intake.claim(s)
+	if !isOpen && u.key == "" {
+		return invalid("utterance", "this utterance does not wait for audio")
+	}
+	if !isOpen {
+		s.intake = &intake{pipe: newPipe(), from: s}
+		s.intake.pipe.abort()
+		return s.answer("accepted", u.Info())
+	}
+	s.intake = u.intake
+	return s.answer("accepted", u.intake.info())
+}
+
+// speak speaks the audio that an intake takes as a command says. If an utterance has the same
+// key, speak returns that one.
+func (s *socket) speak(ctx context.Context, o *Order, in *intake) (*Utterance, error) {
 	query := url.Values{}
 	for name, values := range s.query {
 		query[name] = values
@@ -349,18 +410,23 @@ func (s *socket) speak(ctx context.Context, o *Order) error {
 	}
 	audio, err := audioOf(query)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	audio.Body, audio.Abort, audio.IsKept = s.pipe, s.pipe.abort, true
-	u, err := s.conversation.Speak(context.WithoutCancel(ctx), *audio)
-	if err != nil {
-		return err
+	if err := checkKey("key", o.Key); err != nil {
+		return nil, err
 	}
-	s.utterance, s.bytes, s.perSecond = u, 0, 0
-	if in := audio.Prepare.Input; in.Encoding == "s16le" || in.Encoding == "s16be" {
-		s.perSecond = int64(2 * in.Raw.Rate * in.Raw.Channels)
+	audio.Key, audio.intake, in.perSecond = o.Key, in, bytesPerSecond(audio)
+	audio.Body, audio.Abort = in.pipe, in.pipe.abort
+	return s.conversation.Speak(context.WithoutCancel(ctx), *audio)
+}
+
+// bytesPerSecond returns how many bytes a second of 16-bit samples has, or 0 for other audio.
+func bytesPerSecond(a *Audio) int64 {
+	in := a.Prepare.Input
+	if in == nil || in.Encoding != "s16le" && in.Encoding != "s16be" {
+		return 0
 	}
-	return nil
+	return int64(2 * in.Raw.Rate * in.Raw.Channels)
 }
 
 func number(n int) string {
@@ -372,25 +438,22 @@ func number(n int) string {
 
 // finish ends the utterance that takes audio.
 func (s *socket) finish(why error) (err error) {
-	if s.utterance != nil {
-		err = s.utterance.keepEnd(why)
+	if s.intake != nil {
+		err = s.intake.end(s, why)
 	}
-	if s.pipe != nil {
-		s.pipe.finish(why)
-	}
-	s.utterance, s.pipe = nil, nil
+	s.intake = nil
 	return err
 }
 
 // mark marks the end of the audio so far.
 func (s *socket) mark(o *Order) error {
 	switch {
-	case s.utterance == nil:
+	case s.intake == nil || s.intake.utterance == nil:
 		return invalid("mark", "no utterance takes audio: send start or audio before, and end after")
-	case s.perSecond == 0:
-		return invalid("mark", "only raw 16-bit samples can be marked: in other formats a byte has no time")
+	case s.intake.perSecond == 0:
+		return invalid("mark", "marks need raw 16-bit samples: in other formats a position in bytes has no time")
 	case o.Name == "" || len(o.Name) > longestName:
 		return invalid("name", "a mark has a name of at most %d bytes", longestName)
 	}
-	return s.utterance.Mark(o.Name, time.Duration(float64(s.bytes)/float64(s.perSecond)*float64(time.Second)))
+	return s.intake.mark(s, o.Name)
 }

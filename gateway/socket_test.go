@@ -200,7 +200,7 @@ func (s *testSocket) await(kind, text string) string {
 				return string(e.Data)
 			}
 		case <-limit:
-			s.t.Fatalf("no %s with %s has come", kind, text)
+			s.t.Fatalf("no %s with %s has arrived", kind, text)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 // Spec describes a conversation to be created.
 type Spec struct {
 	// To is the address of the room, or Rehearsal. With a PAL it is a LiveKit room, or empty:
-	// then the conversation gets a room of its own.
+	// then the service creates a room for the conversation.
 	To string `json:"to,omitempty"`
 	// PAL is the id of a PAL of Tavus. The conversation costs money until it ends.
 	PAL        string  `json:"pal,omitempty"`

@@ -32,7 +32,7 @@ func (a *api) speech(w http.ResponseWriter, r *http.Request) (err error) {
 	if spoken.Key, err = idempotencyKey(r); err != nil {
 		return err
 	}
-	a.gateway.letFFmpegRead(&spoken.Prepare)
+	a.gateway.allowFFmpeg(&spoken.Prepare)
 	tracer, b := a.gateway.options.Tracer, &body{from: r.Body, control: http.NewResponseController(w)}
 	ctx, span := tracer.Start(tracer.Below(r.Context(), c.ctx), "upload", slog.String("conversation", c.ID))
 	defer func() { span.End(failureOf(err), slog.Int64("bytes", b.read())) }()
@@ -53,9 +53,9 @@ func (a *api) speech(w http.ResponseWriter, r *http.Request) (err error) {
 	return a.settle(w, r, u, b.hasEnded)
 }
 
-// letFFmpegRead lets ffmpeg decode an input in a container that echocast cannot read, if there
+// allowFFmpeg lets ffmpeg decode an input in a container that echocast cannot read, if there
 // is ffmpeg.
-func (g *Gateway) letFFmpegRead(o *audio.PrepareOptions) {
+func (g *Gateway) allowFFmpeg(o *audio.PrepareOptions) {
 	if o.Input == nil {
 		o.Input = &audio.Options{}
 	}
@@ -114,10 +114,14 @@ func spool(a *Audio, b *body) error {
 // idempotencyKey returns the key of a request that may be repeated.
 func idempotencyKey(r *http.Request) (string, error) {
 	key := r.Header.Get("Idempotency-Key")
+	return key, checkKey("Idempotency-Key", key)
+}
+
+func checkKey(name, key string) error {
 	if len(key) > longestName || key != text.Printable(key) {
-		return "", invalid("Idempotency-Key", "it must be printable, and have at most %d bytes", longestName)
+		return invalid(name, "it must be printable, and have at most %d bytes", longestName)
 	}
-	return key, nil
+	return nil
 }
 
 // settle waits for an utterance and answers with its receipt. When the client leaves after its

@@ -16,7 +16,7 @@ type Tracer interface {
 	// Join returns ctx with the span that the headers of a request name (W3C Trace Context).
 	// Spans that are started with it are children of that span.
 	Join(ctx context.Context, header http.Header) context.Context
-	// Below returns ctx with the span of parent, if ctx has none of its own.
+	// Below returns ctx with the span of parent, unless ctx already has a span.
 	Below(ctx, parent context.Context) context.Context
 	// Start starts a child of the span of ctx, and returns ctx with it.
 	Start(ctx context.Context, name string, attributes ...slog.Attr) (context.Context, Span)
@@ -50,7 +50,7 @@ func (noSpan) End(string, ...slog.Attr) {}
 // failureOf returns the word for an error in spans. It is empty for no error, and for one that
 // somebody asked for.
 func failureOf(err error) string {
-	if err == nil || isOrdinary(err) || isInterrupt(err) {
+	if err == nil || isExpectedEnd(err) || isInterrupt(err) {
 		return ""
 	}
 	return problemOf(err).Kind

@@ -36,8 +36,6 @@ type Audio struct {
 	Release func()
 	// Whole, if it is set, is Body, and is complete.
 	Whole io.ReadSeeker
-	// IsKept says that the caller stores the audio in the cluster as it arrives.
-	IsKept bool
 	// Key identifies the request, so that a repeated request speaks once; empty: each request
 	// speaks.
 	Key string
@@ -45,6 +43,8 @@ type Audio struct {
 	Name, Text string
 	// Queue says what happens while another utterance is spoken; empty: it waits.
 	Queue echo.QueuePolicy
+
+	intake *intake // that fills Body, and stores it in the cluster; nil: Body is read
 }
 
 // Phase is the phase of an utterance.
@@ -65,6 +65,7 @@ type Utterance struct {
 	name, text   string
 	key          string
 	queue        echo.QueuePolicy
+	intake       *intake    // of its audio; nil: it does not come by a WebSocket
 	header       keptHeader // how it is spoken, in a cluster
 	before       *progress  // the progress on the earlier node; nil: it had not begun
 	do           func(*Utterance) (echo.Receipt, error)
@@ -83,7 +84,6 @@ type Utterance struct {
 	next      float64 // where the next one continues
 	marks     []Mark  // those not passed yet, in order
 	takeovers []Takeover
-	isOpen    *openAudio // its client may send more; nil: it may not
 	receipt   echo.Receipt
 	err       error
 }
@@ -98,7 +98,11 @@ type UtteranceInfo struct {
 	Key     string        `json:"key,omitempty"` // of its request
 	// Takeovers list where it continued on another node.
 	Takeovers []Takeover `json:"takeovers,omitempty"`
-	Bytes     int64      `json:"bytes,omitempty"` // of its audio that are here, in the answer to a continue
+	// Bytes and Marks are how much of it has arrived, and IsOpen says that it takes more, in
+	// answers by a WebSocket.
+	Bytes  int64 `json:"bytes,omitempty"`
+	Marks  int   `json:"marks,omitempty"`
+	IsOpen bool  `json:"open,omitempty"`
 }
 
 // SpokenPart is the receipt of an utterance, or of a part of one that was continued.
@@ -124,13 +128,17 @@ func (c *Conversation) Speak(ctx context.Context, a Audio) (*Utterance, error) {
 		defer a.Release()
 		return c.speak(u, &a)
 	}
-	mine := &Utterance{name: a.Name, text: a.Text, queue: a.Queue, key: a.Key, header: headerOf(&a), do: speak}
+	mine := &Utterance{name: a.Name, text: a.Text, queue: a.Queue, key: a.Key, header: headerOf(&a),
+		intake: a.intake, do: speak}
+	if a.intake != nil {
+		a.intake.utterance = mine
+	}
 	u, err := c.speakInTurn(ctx, mine, func() error {
 		switch {
 		case a.Whole != nil && c.own != nil:
 			return mine.keepAll(a.Whole)
-		case !a.IsKept && c.own != nil:
-			a.Body = &keeping{Reader: a.Body, utterance: mine}
+		case a.intake == nil && c.own != nil:
+			a.Body = &keepingReader{Reader: a.Body, utterance: mine}
 		}
 		return nil
 	})
@@ -267,7 +275,7 @@ func (c *Conversation) enqueue(u *Utterance) (*Utterance, error) {
 // admit returns the utterance that has the same key, or an error if there can be no more
 // utterances. The conversation is locked.
 func (c *Conversation) admit(u *Utterance) (same *Utterance, err error) {
-	i := slices.IndexFunc(c.utterances, func(other *Utterance) bool { return u.key != "" && other.key == u.key })
+	i := c.indexOf(u.key)
 	switch {
 	case !slices.Contains(queuePolicies, u.queue):
 		return nil, invalid("queue", "it must be queue, replace or reject")
@@ -285,6 +293,18 @@ func (c *Conversation) admit(u *Utterance) (same *Utterance, err error) {
 		return nil, fmt.Errorf("%w: %d wait already", echo.ErrBusy, maxWaiting)
 	}
 	return nil, nil
+}
+
+// indexOf returns the index of the utterance with a key, or -1. The conversation is locked.
+func (c *Conversation) indexOf(key string) int {
+	return slices.IndexFunc(c.utterances, func(u *Utterance) bool { return key != "" && u.key == key })
+}
+
+// hasKey reports whether an utterance has a key, over or not.
+func (c *Conversation) hasKey(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.indexOf(key) >= 0
 }
 
 // add puts an utterance at the end of the queue. The conversation is locked.
@@ -319,8 +339,9 @@ func (c *Conversation) beginNext() {
 
 // leave ends an utterance with its receipt, and lets the next one begin.
 func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
-	receipt = c.standIn.withUnderruns(c.gateway.withoutSecrets(receipt))
+	receipt = c.gateway.withoutSecrets(receipt)
 	c.mu.Lock()
+	receipt = c.standIn.withUnderruns(receipt) // the room may just be joined
 	i := slices.Index(c.queue, u)
 	c.queue = slices.Delete(c.queue, i, i+1)
 	c.unkept++
@@ -344,13 +365,14 @@ func (c *Conversation) leave(u *Utterance, receipt echo.Receipt, err error) {
 		u.settle(false)
 		return
 	}
+	var told []Entry
 	if unpublished {
 		c.gateway.metrics.count(c.kind, &receipt)
-		c.history.add("receipt", SpokenPart{Utterance: u.ID, Receipt: receipt})
+		told = append(told, newEntry("receipt", SpokenPart{Utterance: u.ID, Receipt: receipt}))
 	}
-	c.history.add("utterance",
-		UtteranceInfo{ID: u.ID, Name: u.name, Phase: Over, Key: u.keptKey(), Takeovers: u.takeovers})
-	c.history.after(u.settle)
+	told = append(told, newEntry("utterance",
+		UtteranceInfo{ID: u.ID, Name: u.name, Phase: Over, Key: u.keptKey(), Takeovers: u.takeovers}))
+	c.history.addAll(u.settle, told...)
 	if isLast {
 		c.finishDraining()
 	}

@@ -31,18 +31,19 @@ func RecordAlongside(
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var recording sync.WaitGroup
+	var failed error
 	recording.Go(func() {
-		cancel(stream.Record(ctx, 0, func(ctx context.Context) error {
+		failed = stream.Record(ctx, 0, func(ctx context.Context) error {
 			room.HearOn(ctx, from, stream.Packet, stream.Left, lost)
 			<-ctx.Done()
 			return context.Cause(ctx)
-		}))
+		})
 	})
 	return func() error {
 		cancel(errStopped)
 		recording.Wait()
-		if err := context.Cause(ctx); err != errStopped {
-			return err
+		if failed != errStopped {
+			return failed
 		}
 		return nil
 	}, nil

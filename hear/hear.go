@@ -94,7 +94,7 @@ type Mixer struct {
 // NewMixer begins a stream of mono samples at one of Rates.
 func NewMixer(rate int, now time.Time) (*Mixer, error) {
 	if !slices.Contains(Rates(), rate) {
-		return nil, fmt.Errorf("hear: a rate of %d Hz; there are %v", rate, Rates())
+		return nil, fmt.Errorf("hear: a rate of %d Hz is not supported; use one of %v", rate, Rates())
 	}
 	return &Mixer{rate: rate, start: now}, nil
 }

@@ -21,7 +21,15 @@ var ErrCommandEnded = errors.New("the command has ended")
 type Output struct {
 	io.Writer
 	finish func() error
+	hurry  func() // see hurrier
 }
+
+// hurrier is a writer whose write may block for ever. Hurry is called when no more follows. It
+// unblocks a write after a while.
+type hurrier interface{ Hurry() }
+
+// Hurry ends a command that does not read what is left. It does nothing for other outputs.
+func (o *Output) Hurry() { o.hurry() }
 
 // Close completes a file, or ends a command.
 func (o *Output) Close() error { return o.finish() }
@@ -29,7 +37,7 @@ func (o *Output) Close() error { return o.finish() }
 // To returns an Output that writes to w and does not close it. isWAV adds a WAV header
 // for a rate in Hz.
 func To(w io.Writer, isWAV bool, rate int) (*Output, error) {
-	return begin(&Output{w, func() error { return nil }}, isWAV, rate)
+	return begin(&Output{w, func() error { return nil }, func() {}}, isWAV, rate)
 }
 
 // ToFile returns an Output that creates a file and completes its WAV header.
@@ -44,16 +52,16 @@ func ToFile(name string, isWAV bool, rate int) (*Output, error) {
 			failed = CompleteWAV(file)
 		}
 		return text.WithoutPath(errors.Join(failed, file.Close()))
-	}}, isWAV, rate)
+	}, func() {}}, isWAV, rate)
 }
 
 // ToCommand returns an Output that writes to the standard input of a shell command. The
 // command's own output goes to stdout and stderr. Close waits up to linger for the command
-// to end by itself.
+// to end by itself, and Hurry for it to read on.
 func ToCommand(ctx context.Context, line string, stdout, stderr io.Writer, linger time.Duration, isWAV bool,
 	rate int) (*Output, error) {
-	life, kill := context.WithCancel(context.WithoutCancel(ctx))
-	cmd := child.Shell(life, line)
+	commandCtx, kill := context.WithCancel(context.WithoutCancel(ctx))
+	cmd := child.Shell(commandCtx, line)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -74,7 +82,7 @@ func ToCommand(ctx context.Context, line string, stdout, stderr io.Writer, linge
 			return fmt.Errorf("the command failed: %w", err)
 		}
 		return nil
-	}}, isWAV, rate)
+	}, func() { time.AfterFunc(linger, kill) }}, isWAV, rate)
 }
 
 func begin(o *Output, isWAV bool, rate int) (*Output, error) {

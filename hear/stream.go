@@ -21,16 +21,20 @@ const (
 // writeInterval is how often a Stream writes.
 const writeInterval = 20 * time.Millisecond
 
+// maxStall is how long a write may block before a Stream drops packets: memory is bounded.
+const maxStall = 30 * time.Second
+
 // Stream writes the sound of a room as one stream of samples, signed 16-bit
-// little-endian mono. While its writer blocks, packets wait.
+// little-endian mono. While its writer blocks, it keeps the packets of 30 s.
 type Stream struct {
 	rate  int
 	to    io.Writer
 	mixer *Mixer
 
-	mu      sync.Mutex // held while a packet is added or samples are written
+	mu      sync.Mutex // held while a packet is added or samples are taken
 	tracks  map[string]*Track
-	written int64 // samples
+	written int64     // samples
+	writing time.Time // when the write under way began; zero: there is none
 }
 
 // NewStream returns a Stream that writes to w at a rate in Hz, one of Rates.
@@ -57,6 +61,9 @@ func (s *Stream) PacketAt(now time.Time, track string, p *rtp.Packet) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.writing.IsZero() && time.Since(s.writing) > maxStall {
+		return
+	}
 	if s.tracks[track] == nil {
 		s.tracks[track] = s.mixer.Track(now)
 	}
@@ -89,6 +96,9 @@ func (s *Stream) Stats() Stats {
 func (s *Stream) Record(ctx context.Context, limit time.Duration, hear func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	if to, ok := s.to.(hurrier); ok {
+		defer context.AfterFunc(ctx, to.Hurry)()
+	}
 	var hearing sync.WaitGroup
 	hearing.Go(func() { cancel(hear(ctx)) })
 	err := s.write(ctx, int64(math.Round(limit.Seconds()*float64(s.rate))))
@@ -122,17 +132,23 @@ func (s *Stream) write(ctx context.Context, limit int64) error {
 	return nil
 }
 
+// pass writes samples. It writes without the lock, because a writer that blocks must not keep
+// hear from returning.
 func (s *Stream) pass(take func() []int16, limit int64) (int64, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	pcm := take()
+	s.writing = time.Now()
+	s.mu.Unlock()
 	pcm = pcm[:min(limit, int64(len(pcm)))]
-	if len(pcm) == 0 {
-		return 0, nil
+	var err error
+	if len(pcm) > 0 {
+		var bytes bytes.Buffer
+		_ = binary.Write(&bytes, binary.LittleEndian, pcm) // writing to memory never fails
+		_, err = s.to.Write(bytes.Bytes())
 	}
-	var bytes bytes.Buffer
-	_ = binary.Write(&bytes, binary.LittleEndian, pcm) // writing to memory never fails
-	_, err := s.to.Write(bytes.Bytes())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing = time.Time{}
 	s.written += int64(len(pcm))
 	return int64(len(pcm)), err
 }

@@ -82,7 +82,7 @@ func (l *listener) sequencer(event echo.Event) *echo.Sequencer {
 		id = event.ConversationID
 	}
 	if l.sequencers[id] == nil {
-		if len(l.sequencers) == maxConversations {
+		if len(l.sequencers) >= maxConversations {
 			maps.DeleteFunc(l.sequencers, func(_ string, s *echo.Sequencer) bool {
 				_, waits := s.Due()
 				return !waits

@@ -6,19 +6,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/room"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
 func TestTranscriptFormats(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -89,6 +90,10 @@ func TestEscaped(t *testing.T) {
 // Equal callbacks of several conversations are separate events; a repeat within one
 // conversation is dropped.
 func TestConversationsAreKeptApart(t *testing.T) {
+	synctest.Test(t, keepApart) // what comes long after is no repeat
+}
+
+func keepApart(t *testing.T) {
 	events := &script{}
 	for _, id := range []string{"c1", "c2", "c3"} {
 		for _, kind := range []string{"system.replica_joined", "system.pal_joined"} {
@@ -110,6 +115,26 @@ func TestConversationsAreKeptApart(t *testing.T) {
 		if n := strings.Count(out.String(), id); n != 1 {
 			t.Errorf("%s is told %d times: %s", id, n, out.String())
 		}
+	}
+}
+
+// However many conversations there were at once, those without events that wait are forgotten.
+func TestConversationsAreForgotten(t *testing.T) {
+	o := &Options{Out: io.Discard, PerConversation: true, Window: time.Hour, Say: func(string, ...any) {}}
+	l := &listener{Options: o, sequencers: map[string]*echo.Sequencer{}}
+	for i := range maxConversations + 10 {
+		id := fmt.Sprint(i)
+		for _, number := range []int64{1, 3} { // 3 waits for 2
+			if err := l.take(echo.Event{Type: "x", ConversationID: id, Seq: number}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := l.flush(time.Now().Add(2 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.take(echo.Event{Type: "x", ConversationID: "new"}); err != nil || len(l.sequencers) != 1 {
+		t.Errorf("%d conversations are kept, %v", len(l.sequencers), err)
 	}
 }
 

@@ -4,9 +4,9 @@
 //	ctx = logs.Into(ctx, slog.Default())
 //	r, err := room.Join(ctx, address, nil)
 //
-// They then tell what they do, so that "could not dial" has a reason: requests, their
+// They then log what they do, so that "could not dial" has a reason: requests, their
 // status and retries; ICE candidates and states; data channels; who joins and leaves a
-// room. What they tell at slog.LevelInfo is little for each connection; the words of
+// room. What they log at slog.LevelInfo is little for each connection; the words of
 // pion, which carries WebRTC, come at slog.LevelDebug. Without a logger they are silent.
 //
 // A handler sees addresses of rooms and texts of other machines, which may hold secrets:

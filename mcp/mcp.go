@@ -58,14 +58,14 @@ type Server struct {
 	first    int          // number of events[0], counted from 0
 	ended    error        // why there are no more events
 	receipts []echo.Receipt
-	active   map[chan struct{}]bool // one channel per unfinished utterance, closed at its end
+	active   map[chan struct{}]context.CancelCauseFunc // of unfinished utterances, each with a channel for its end
 	isClosed bool
 }
 
 // New returns a Server for a session whose replica has joined. It starts to receive the
 // session's events. version is shown to the agent. The caller closes the Server.
 func New(session *echo.Session, version string) *Server {
-	s := &Server{session: session, changed: make(chan struct{}), active: map[chan struct{}]bool{},
+	s := &Server{session: session, changed: make(chan struct{}), active: map[chan struct{}]context.CancelCauseFunc{},
 		order: echo.NewSequencer(orderWindow)}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.server = sdk.NewServer(&sdk.Implementation{Name: "echocast", Title: "echocast: a replica speaks",

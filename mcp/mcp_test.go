@@ -14,16 +14,16 @@ import (
 	"time"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
-	"go.uber.org/goleak"
 
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/mcp"
 	"echocast/replica"
 	"echocast/room"
 	"echocast/room/roomtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
 // connect starts a server in a room in memory, and connects the SDK's own client
 // to it over two pipes, as an agent does over standard input and output.
@@ -142,7 +142,8 @@ func TestSayTextAndInterrupt(t *testing.T) {
 		out.Receipt.Characters != 8 {
 		t.Errorf("say returned %+v", out)
 	}
-	accepted := call[mcp.SpokenOutput](t, client, "speak", mcp.SpeakInput{Path: speech, NoWait: true})
+	long := silence(t, 5*time.Minute) // it is not over before it is interrupted
+	accepted := call[mcp.SpokenOutput](t, client, "speak", mcp.SpeakInput{Path: long, NoWait: true})
 	if accepted.Receipt != nil {
 		t.Errorf("an utterance that nobody waits for returned the receipt %+v", accepted.Receipt)
 	}
@@ -168,7 +169,7 @@ func TestToolErrors(t *testing.T) {
 	}{
 		{"speak", mcp.SpeakInput{Path: "missing.wav"}, "missing.wav"},
 		{"speak", mcp.SpeakInput{Path: noise}, noise},
-		{"speak", mcp.SpeakInput{Path: hourOfSilence(t)}, "longer than"},
+		{"speak", mcp.SpeakInput{Path: silence(t, time.Hour)}, "longer than"},
 		{"speak", map[string]any{}, "path"},
 		{"say", mcp.SayInput{Text: " "}, "no text"},
 		{"listen", mcp.ListenInput{Seconds: 3600}, "0 to 50"},
@@ -184,25 +185,26 @@ func TestToolErrors(t *testing.T) {
 	}
 }
 
-// hourOfSilence is a WAV of 8-bit samples that plays for an hour.
-func hourOfSilence(t *testing.T) string {
+// silence is a WAV of 8-bit samples.
+func silence(t *testing.T, length time.Duration) string {
 	t.Helper()
 	header := []byte("RIFF\x00\x00\x00\x00WAVEfmt " +
 		"\x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data")
-	header = binary.LittleEndian.AppendUint32(header, 3600*8000)
-	name := filepath.Join(t.TempDir(), "hour.wav")
-	if err := os.WriteFile(name, append(header, bytes.Repeat([]byte{0x80}, 3600*8000)...), 0o600); err != nil {
+	samples := bytes.Repeat([]byte{0x80}, 8000*int(length.Seconds()))
+	header = binary.LittleEndian.AppendUint32(header, uint32(len(samples)))
+	name := filepath.Join(t.TempDir(), "silence.wav")
+	if err := os.WriteFile(name, append(header, samples...), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return name
 }
 
 func TestUtterancesAreBounded(t *testing.T) {
-	client := connect(t, nil)
+	client, long := connect(t, nil), silence(t, 5*time.Minute) // the first is not over before the last is refused
 	for range 32 {
-		call[mcp.SpokenOutput](t, client, "speak", mcp.SpeakInput{Path: speech, NoWait: true})
+		call[mcp.SpokenOutput](t, client, "speak", mcp.SpeakInput{Path: long, NoWait: true})
 	}
-	if got := refused(t, client, "speak", mcp.SpeakInput{Path: speech}); !strings.Contains(got, "32 utterances wait") {
+	if got := refused(t, client, "speak", mcp.SpeakInput{Path: long}); !strings.Contains(got, "32 utterances wait") {
 		t.Errorf("one utterance too many was refused with %q", got)
 	}
 	if stopped := call[mcp.HeardOutput](t, client, "interrupt", mcp.InterruptInput{}); len(stopped.Receipts) != 32 {

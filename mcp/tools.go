@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -113,20 +112,21 @@ type job struct {
 // speakJob speaks one utterance. It waits for its end unless noWait is set. The utterance
 // ends when the server closes and, unless noWait is set, when the call ends.
 func (s *Server) speakJob(ctx context.Context, noWait bool, j *job) (*sdk.CallToolResult, SpokenOutput, error) {
-	over, err := s.begin()
+	bound, cancel := context.WithCancelCause(s.ctx)
+	over, err := s.begin(cancel)
 	if err != nil {
+		cancel(nil)
 		j.free()
 		return nil, SpokenOutput{}, err
 	}
-	bound, cancel := context.WithCancelCause(s.ctx)
 	var receipt echo.Receipt
 	var failed error
-	s.running.Go(func() {
+	go func() { // Close waits for end
 		defer cancel(nil)
 		receipt, failed = j.speak(bound)
 		j.free()
 		s.end(over, receipt)
-	})
+	}()
 	if noWait {
 		return nil, SpokenOutput{Summary: "accepted; heard returns the receipt once it is over"}, nil
 	}
@@ -138,8 +138,8 @@ func (s *Server) speakJob(ctx context.Context, noWait bool, j *job) (*sdk.CallTo
 	return nil, SpokenOutput{Receipt: &receipt, Summary: summary(receipt)}, nil // an interrupt is no error
 }
 
-// begin registers an utterance. end closes the returned channel.
-func (s *Server) begin() (over chan struct{}, err error) {
+// begin registers an utterance, which cancel ends. end closes the returned channel.
+func (s *Server) begin(cancel context.CancelCauseFunc) (over chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.isClosed {
@@ -149,7 +149,8 @@ func (s *Server) begin() (over chan struct{}, err error) {
 		return nil, fmt.Errorf("%d utterances wait already; interrupt them, or wait until they are heard", maxSpeaking)
 	}
 	over = make(chan struct{})
-	s.active[over] = true
+	s.active[over] = cancel
+	s.running.Add(1)
 	return over, nil
 }
 
@@ -157,6 +158,7 @@ func (s *Server) begin() (over chan struct{}, err error) {
 func (s *Server) end(over chan struct{}, receipt echo.Receipt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.running.Done()
 	s.receipts = append(s.receipts, receipt)
 	s.receipts = s.receipts[max(0, len(s.receipts)-maxReceipts):]
 	delete(s.active, over)
@@ -171,12 +173,15 @@ func summary(r echo.Receipt) string {
 func (s *Server) interrupt(ctx context.Context, _ *sdk.CallToolRequest, _ InterruptInput) (*sdk.CallToolResult,
 	HeardOutput, error) {
 	s.mu.Lock()
-	active := slices.Collect(maps.Keys(s.active))
+	active := maps.Clone(s.active)
 	s.mu.Unlock()
+	for _, cancel := range active { // also those that the session does not know yet
+		cancel(echo.ErrStopped)
+	}
 	if err := s.session.Interrupt(ctx, nil); err != nil {
 		return nil, HeardOutput{}, err
 	}
-	for _, over := range active { // their sources end soon
+	for over := range active { // their sources end soon
 		select {
 		case <-over:
 		case <-ctx.Done():

@@ -64,15 +64,15 @@ func (all *utterances) note(m echo.Moment) {
 	case echo.MomentReceipt:
 		u := all.find(m.InferenceID)
 		u.end = u.passed + int64(len(u.samples))
-		if heard := heardOf(m.Receipt, u.rate); heard >= 0 {
+		if heard := heardSamples(m.Receipt, u.rate); heard >= 0 {
 			u.end = min(u.end, heard)
 		}
 	}
 }
 
-// heardOf returns how many samples of an utterance were heard; negative: all that were
+// heardSamples returns how many samples of an utterance were heard; negative: all that were
 // sent.
-func heardOf(r *echo.Receipt, rate int) int64 {
+func heardSamples(r *echo.Receipt, rate int) int64 {
 	if r == nil || r.Outcome != echo.Interrupted && r.Outcome != echo.Failed {
 		return -1
 	}

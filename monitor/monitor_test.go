@@ -14,8 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/echo"
 	"echocast/internal/pcm"
 	"echocast/internal/testwait"
@@ -24,9 +22,9 @@ import (
 	"echocast/room/peer"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
-// ramp is a source of distinct samples.
+// ramp is a source of samples that count up, again and again.
 type ramp struct{ at, end int }
 
 func (r *ramp) ReadSamples(p []float32) (int, error) {
@@ -35,13 +33,14 @@ func (r *ramp) ReadSamples(p []float32) (int, error) {
 	}
 	n := min(len(p), r.end-r.at)
 	for i := range n {
-		p[i] = float32(r.at+i) / 65536
+		p[i] = float32((r.at+i)%65536) / 65536
 	}
 	r.at += n
 	return n, nil
 }
 
-// The file holds exactly what the stand-in recorded, also after an interrupt.
+// The file holds exactly what the stand-in recorded, also after an interrupt. The utterance that
+// is interrupted is sent about a second ahead: on a slow machine too, most of it is left.
 func TestFileMatchesRecording(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -61,12 +60,15 @@ func TestFileMatchesRecording(t *testing.T) {
 	}
 	defer out.Close()
 	file, speaks := NewFile(out), make(chan struct{}, 10)
-	session, err := echo.NewSession(joined.Stage(), &echo.Options{Observe: func(m echo.Moment) {
-		file.Observe(m)
-		if m.Kind == echo.MomentEvent && m.Event.Kind == echo.StartedSpeaking {
-			speaks <- struct{}{}
-		}
-	}})
+	session, err := echo.NewSession(joined.Stage(), &echo.Options{
+		HeardTimeout: testwait.Limit, InterruptTimeout: testwait.Limit,
+		Observe: func(m echo.Moment) {
+			file.Observe(m)
+			if m.Kind == echo.MomentEvent && m.Event.Kind == echo.StartedSpeaking {
+				speaks <- struct{}{}
+			}
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +82,13 @@ func TestFileMatchesRecording(t *testing.T) {
 	for len(speaks) > 0 { // twins
 		<-speaks
 	}
+	const long = 60 * 24000
 	var interrupting sync.WaitGroup
 	interrupting.Go(func() {
-		testwait.Receive(t, speaks)
+		testwait.Came(t, speaks)
 		_ = session.Interrupt(ctx, nil)
 	})
-	receipt, err := session.Speak(ctx, echo.Speech{Samples: &ramp{end: 48000}})
+	receipt, err := session.Speak(ctx, echo.Speech{Samples: &ramp{end: long}})
 	interrupting.Wait()
 	if !errors.Is(err, echo.ErrStopped) || receipt.SpokenBy != echo.ByEvent {
 		t.Fatalf("%+v, %v", receipt, err)
@@ -106,12 +109,12 @@ func TestFileMatchesRecording(t *testing.T) {
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, %v; the stand-in recorded %d", len(got), err, len(want))
 	}
-	if n := (len(want) - headerSize) / 2; n <= 5000 || n >= 3000+48000 {
+	if n := (len(want) - headerSize) / 2; n <= 5000 || n >= 3000+long {
 		t.Errorf("%d samples were recorded: nothing was cut", n)
 	}
 }
 
-// moments returns the moments of an utterance in chunks of 1200 samples, the first at the
+// chunkMoments returns the moments of an utterance in chunks of 1200 samples, the first at the
 // given time.
 func chunkMoments(id string, at time.Time, samples int) (all []echo.Moment) {
 	all = append(all, echo.Moment{Kind: echo.MomentBegin, InferenceID: id, At: at, Rate: 24000})
@@ -327,40 +330,6 @@ func TestFileFails(t *testing.T) {
 	}
 	if err := file.Close(); !errors.Is(err, io.ErrShortWrite) {
 		t.Error(err)
-	}
-}
-
-// An installed program is found and gets raw samples. What it prints on stderr is in the
-// error.
-func TestFindProgram(t *testing.T) {
-	dir := t.TempDir()
-	t.Setenv("PATH", dir)
-	if _, err := FindProgram(); !errors.Is(err, ErrNoPlayer) {
-		t.Error(err)
-	}
-	script := "#!/bin/sh\necho \"$@\" > " + dir + "/args\n/bin/cat > " + dir + "/played\necho busy >&2\nexit 3\n"
-	if err := os.WriteFile(filepath.Join(dir, "aplay"), []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	play, err := FindProgram()
-	if err != nil {
-		t.Fatal(err)
-	}
-	in, wait, err := play(16000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = in.Write([]byte("samples"))
-	if err := errors.Join(err, in.Close()); err != nil {
-		t.Error(err)
-	}
-	if err := wait(); err == nil || !strings.Contains(err.Error(), "busy") {
-		t.Error(err)
-	}
-	args, _ := os.ReadFile(filepath.Join(dir, "args"))
-	played, _ := os.ReadFile(filepath.Join(dir, "played"))
-	if !strings.Contains(string(args), "-r 16000") || string(played) != "samples" {
-		t.Errorf("%q was played with %q", played, args)
 	}
 }
 

@@ -68,7 +68,7 @@ var (
 	errEarly = errors.New("exit status 0 before the end of the sound")
 )
 
-// command returns a Program that runs a command, and kills it where one write takes longer
+// command returns a Program that runs a command, and kills it if one write takes longer
 // than stall.
 func command(path string, args []string, stall time.Duration) Program {
 	return func(rate int) (io.WriteCloser, func() error, error) {
@@ -92,7 +92,7 @@ func command(path string, args []string, stall time.Duration) Program {
 			return nil, nil, err
 		}
 		stalled := func() { cancel(errStalled) }
-		input := &impatient{WriteCloser: in, limit: stall, late: stalled}
+		input := &timedWriter{WriteCloser: in, limit: stall, late: stalled}
 		return input, func() error {
 			defer cancel(nil)
 			defer time.AfterFunc(closeTimeout, func() { cancel(nil) }).Stop()
@@ -108,15 +108,15 @@ func command(path string, args []string, stall time.Duration) Program {
 	}
 }
 
-// impatient is the input of a program. It calls late where one write takes longer than limit.
-type impatient struct {
+// timedWriter is the input of a program. It calls late if one write takes longer than limit.
+type timedWriter struct {
 	io.WriteCloser
 	limit    time.Duration
 	late     func()
 	isBroken bool // a write failed
 }
 
-func (i *impatient) Write(p []byte) (int, error) {
+func (i *timedWriter) Write(p []byte) (int, error) {
 	defer time.AfterFunc(i.limit, i.late).Stop()
 	n, err := i.WriteCloser.Write(p)
 	i.isBroken = err != nil
@@ -252,7 +252,7 @@ func (p *Player) fail(err error) {
 	p.err = cmp.Or(p.err, err)
 }
 
-// due takes the samples that are to be played by now. isOver says that the utterance ends with
+// due takes the samples to play by now. isOver says that the utterance ends with
 // them; sleep is how long nothing more is due, or 0 if nothing is known to come.
 func (p *Player) due(now time.Time) (samples []int16, rate int, isOver bool, sleep time.Duration) {
 	p.mu.Lock()

@@ -33,6 +33,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"mime"
 	"net/http"
 	"net/http/httputil"
@@ -112,6 +113,7 @@ func New(o Options) (*Proxy, error) {
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
 			http.Error(w, "the service cannot be reached: "+err.Error(), http.StatusBadGateway)
 		},
+		ErrorLog: log.New(io.Discard, "", 0), // of answers that break off: the client sees that
 	}
 	return p, nil
 }

@@ -187,16 +187,18 @@ func TestOtherRequestsArePassedOn(t *testing.T) {
 			fmt.Fprint(w, `{"error":{"message":"Incorrect API key provided"}}`)
 			return
 		}
-		fmt.Fprintf(w, "%s %s?%s", r.Method, r.URL.Path, r.URL.RawQuery)
+		fmt.Fprintf(w, "%s %s", r.Method, r.RequestURI)
 	}), openai.Options{Speaker: speaker})
-	response, err := http.Get(url + "/models?limit=2")
-	if err != nil {
-		t.Fatal(err)
-	}
-	body, _ := io.ReadAll(response.Body)
-	_ = response.Body.Close()
-	if string(body) != "GET /v1/models?limit=2" || response.Header.Get("X-Request-Id") != "req_1" {
-		t.Errorf("got %q", body)
+	for _, path := range []string{"/models?limit=2", "/models/owner%2Fname", "/models/caf%C3%A9%20au%20lait?x=a%2Fb"} {
+		response, err := http.Get(url + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		if string(body) != "GET /v1"+path || response.Header.Get("X-Request-Id") != "req_1" {
+			t.Errorf("got %q", body)
+		}
 	}
 	if response, answer := post(t, url, `{}`); response.StatusCode != 401 ||
 		!strings.Contains(string(answer), "Incorrect API key") {

@@ -15,11 +15,13 @@ import (
 	"github.com/coder/websocket"
 
 	"echocast/echo"
+	"echocast/internal/sleep"
 )
 
 const (
 	maxEvent     = 32 << 20 // bytes; the service takes 15 MB of audio in one
 	writeTimeout = 30 * time.Second
+	readTimeout  = 5 * time.Second // for Read to fail too after a failed Write
 	dialTimeout  = 30 * time.Second
 	maxOwn       = 256 // events of our own that wait to be sent
 )
@@ -144,13 +146,13 @@ func Relay(ctx context.Context, client, service Conn, o RelayOptions) {
 	open, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	relaying.Go(func() {
-		cancel(pass(client, service, func(event []byte) bool {
+		cancel(pass(open, client, service, func(event []byte) bool {
 			voice.HandleClientEvent(event)
 			return true
 		}))
 	})
 	relaying.Go(func() {
-		cancel(pass(service, client, func(event []byte) bool {
+		cancel(pass(open, service, client, func(event []byte) bool {
 			return !voice.HandleServiceEvent(event) && !(o.HidesAudio && carriesAudio(event))
 		}))
 	})
@@ -185,7 +187,7 @@ func carriesAudio(event []byte) bool {
 
 // pass forwards messages until one side closes, and returns why. see decides which are
 // forwarded.
-func pass(from, to Conn, see func(data []byte) bool) error {
+func pass(ctx context.Context, from, to Conn, see func(data []byte) bool) error {
 	for {
 		kind, data, err := from.Read(context.Background()) // ended by Close
 		if err != nil {
@@ -195,9 +197,19 @@ func pass(from, to Conn, see func(data []byte) bool) error {
 			continue
 		}
 		if err := write(to, kind, data); err != nil {
+			awaitReader(ctx, err)
 			return err
 		}
 	}
+}
+
+// awaitReader waits, after a failed write, until the reader of that connection has ended ctx. Only
+// the reader learns with which code it was closed: the library closes it before Read returns.
+func awaitReader(ctx context.Context, failed error) {
+	if errors.Is(failed, context.DeadlineExceeded) {
+		return // nobody reads there, which the reader cannot know
+	}
+	_ = sleep.For(ctx, readTimeout)
 }
 
 func write(to Conn, kind websocket.MessageType, data []byte) error {
@@ -233,6 +245,7 @@ func UserCuts(session *echo.Session) func(ctx context.Context, cut func()) {
 func (p *Proxy) target(asked *url.URL) *url.URL {
 	target := *p.upstream
 	target.Path = strings.TrimSuffix(target.Path, "/") + strings.TrimPrefix(asked.Path, "/v1")
+	target.RawPath = strings.TrimSuffix(p.upstream.EscapedPath(), "/") + strings.TrimPrefix(asked.EscapedPath(), "/v1")
 	query := asked.Query()
 	if query.Has(audioParameter) {
 		query.Del(audioParameter)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -13,7 +14,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"go.uber.org/goleak"
 
 	"echocast/echo"
 	"echocast/internal/testwait"
@@ -24,14 +24,18 @@ import (
 	"echocast/room/roomtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
-// pipe is one end of a WebSocket in memory.
+// pipe is one end of a WebSocket in memory. When the other end is closed, Write fails a little
+// before Read tells the goodbye, as with the library.
 type pipe struct {
 	in, out chan []byte
 	closed  chan struct{} // of both ends
 	close   func()
 }
+
+// goodbye is what a pipe is closed with.
+var goodbye = websocket.CloseError{Code: 4001, Reason: "no credit is left"}
 
 func newPipe() (a, b *pipe) {
 	there, back, closed := make(chan []byte, 4096), make(chan []byte, 4096), make(chan struct{})
@@ -44,16 +48,22 @@ func (p *pipe) Read(context.Context) (websocket.MessageType, []byte, error) {
 	case data := <-p.in:
 		return websocket.MessageText, data, nil
 	case <-p.closed:
-		return 0, nil, websocket.CloseError{Code: websocket.StatusNormalClosure}
+		time.Sleep(time.Millisecond)
+		return 0, nil, goodbye
 	}
 }
 
 func (p *pipe) Write(_ context.Context, _ websocket.MessageType, data []byte) error {
 	select {
+	case <-p.closed:
+		return net.ErrClosed
+	default:
+	}
+	select {
 	case p.out <- data:
 		return nil
 	case <-p.closed:
-		return websocket.CloseError{Code: websocket.StatusNormalClosure}
+		return net.ErrClosed
 	}
 }
 
@@ -114,13 +124,13 @@ func (s *standIn) respond(ctx context.Context, response string, lengths []int, r
 }
 
 func (s *standIn) delta(response, item string, milliseconds int) {
+	s.mu.Lock()
+	s.audio[item] += milliseconds // before it is sent: the answer may be a truncation
+	s.mu.Unlock()
 	s.send(map[string]any{
 		"type": s.names.delta, "response_id": response, "item_id": item, "output_index": 0, "content_index": 0,
 		"delta": base64.StdEncoding.EncodeToString(make([]byte, 48*milliseconds)),
 	})
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.audio[item] += milliseconds
 }
 
 // read reads the events of the client.
@@ -280,4 +290,35 @@ func TestBargeInTruncation(t *testing.T) {
 			}
 		})
 	}
+}
+
+// closings records with what a pipe is closed first.
+type closings struct {
+	*pipe
+	first chan websocket.CloseError
+}
+
+func (c *closings) Close(code websocket.StatusCode, reason string) error {
+	select {
+	case c.first <- websocket.CloseError{Code: code, Reason: reason}:
+	default:
+	}
+	return c.pipe.Close(code, reason)
+}
+
+// A client learns the service's reason to close also if it was sending just then.
+func TestReasonToCloseReachesClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, clientEnd := newPipe()
+		serviceEnd, service := newPipe()
+		service.close()
+		_ = client.Write(t.Context(), websocket.MessageText, []byte(`{"type":"input_audio_buffer.commit"}`))
+		told := &closings{clientEnd, make(chan websocket.CloseError, 1)}
+		openai.Relay(t.Context(), told, serviceEnd, openai.RelayOptions{VoiceOptions: openai.VoiceOptions{
+			Speaker: &echo.Session{},
+		}})
+		if got := <-told.first; got != goodbye {
+			t.Errorf("the client was told %v, want %v", got, goodbye)
+		}
+	})
 }

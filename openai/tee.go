@@ -70,11 +70,11 @@ func (t *tee) leave() {
 }
 
 // reader is the second reader.
-func (t *tee) reader() io.Reader { return second{t} }
+func (t *tee) reader() io.Reader { return secondReader{t} }
 
-type second struct{ tee *tee }
+type secondReader struct{ tee *tee }
 
-func (s second) Read(p []byte) (int, error) {
+func (s secondReader) Read(p []byte) (int, error) {
 	t := s.tee
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -16,10 +16,10 @@ import (
 	"echocast/playout"
 )
 
-// stuck is a speaker that reads nothing until it is interrupted.
-type stuck struct{ counter }
+// stuckSpeaker is a speaker that reads nothing until it is interrupted.
+type stuckSpeaker struct{ counter }
 
-func (*stuck) Speak(ctx context.Context, _ echo.Speech) (echo.Receipt, error) {
+func (*stuckSpeaker) Speak(ctx context.Context, _ echo.Speech) (echo.Receipt, error) {
 	<-ctx.Done()
 	return echo.Receipt{Outcome: echo.Interrupted, SpokenBy: echo.ByEvent}, context.Cause(ctx)
 }
@@ -63,7 +63,7 @@ func TestFormats(t *testing.T) {
 // service's errors about our own events.
 func TestOwnEventsAreHiddenFromClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		speaker := &stuck{}
+		speaker := &stuckSpeaker{}
 		v, sent := voice(t, speaker)
 		delta := []byte(`{"type":"response.output_audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`)
 		v.HandleServiceEvent([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad",` +
@@ -78,7 +78,7 @@ func TestOwnEventsAreHiddenFromClient(t *testing.T) {
 		v.HandleServiceEvent([]byte(`{"type":"session.updated","session":{"audio":{"input":{"turn_detection":{"type":"server_vad",` +
 			`"interrupt_response":true}}}}}`))
 		v.HandleServiceEvent([]byte(`{"type":"input_audio_buffer.speech_started"}`))
-		synctest.Wait() // the replica is interrupted in a goroutine of its own
+		synctest.Wait() // another goroutine interrupts the replica
 		v.Cancel()
 		var cancel, truncate struct {
 			Type    string `json:"type"`
@@ -104,7 +104,7 @@ func TestOwnEventsAreHiddenFromClient(t *testing.T) {
 // If a client truncates an item itself, the Voice does not.
 func TestClientTruncates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		v, sent := voice(t, &stuck{})
+		v, sent := voice(t, &stuckSpeaker{})
 		v.HandleServiceEvent([]byte(`{"type":"response.created","response":{"id":"r"}}`))
 		v.HandleServiceEvent([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`))
 		v.HandleClientEvent([]byte(`{"type":"conversation.item.truncate","item_id":"i","content_index":0,"audio_end_ms":0}`))
@@ -188,10 +188,10 @@ func TestCutShortAudioIsInterrupted(t *testing.T) {
 	}
 }
 
-// closed is a speaker that is closed.
-type closed struct{ counter }
+// closedSpeaker is a speaker that has been closed.
+type closedSpeaker struct{ counter }
 
-func (*closed) Speak(context.Context, echo.Speech) (echo.Receipt, error) {
+func (*closedSpeaker) Speak(context.Context, echo.Speech) (echo.Receipt, error) {
 	return echo.Receipt{Outcome: echo.Failed}, echo.ErrClosed
 }
 
@@ -199,7 +199,7 @@ func (*closed) Speak(context.Context, echo.Speech) (echo.Receipt, error) {
 func TestLostReplicaIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failures := []error{}
-		v := openai.NewVoice(t.Context(), openai.VoiceOptions{Speaker: &closed{}, Send: func([]byte) {},
+		v := openai.NewVoice(t.Context(), openai.VoiceOptions{Speaker: &closedSpeaker{}, Send: func([]byte) {},
 			OnFailed: func(err error) { failures = append(failures, err) }})
 		for range 2 {
 			v.HandleServiceEvent([]byte(`{"type":"response.audio.delta","response_id":"r","item_id":"i","delta":"AAAAAAAA"}`))
@@ -258,7 +258,7 @@ func TestRoomUserInterrupts(t *testing.T) {
 		go func() {
 			defer close(over)
 			openai.Relay(t.Context(), clientEnd, serviceEnd, openai.RelayOptions{
-				VoiceOptions: openai.VoiceOptions{Speaker: &stuck{}},
+				VoiceOptions: openai.VoiceOptions{Speaker: &stuckSpeaker{}},
 				Cuts: func(ctx context.Context, cut func()) {
 					<-speaks
 					cut()

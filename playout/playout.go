@@ -56,6 +56,15 @@ const (
 // ErrFull reports that more audio waits than Options.Limit allows.
 var ErrFull = errors.New("too much audio waits to be spoken")
 
+// ErrMarks reports that more marks wait than a Player keeps.
+var ErrMarks = errors.New("too many marks wait to be passed")
+
+// The memory for the marks that wait, and that of a mark besides its id, in bytes.
+const (
+	mostMarkBytes = 4 << 20
+	markBytes     = 64
+)
+
 // errCleared is the cause with which Clear ends an utterance.
 var errCleared = fmt.Errorf("%w: the audio was cleared", echo.ErrStopped)
 
@@ -106,6 +115,7 @@ type Player struct {
 	first   int64
 	ends    []utteranceEnd // where utterances end, in order
 	marks   []mark         // in order
+	kept    int            // bytes of marks
 	heard   int64          // everything before it was heard or dropped
 	current *utterance
 	isOver  bool // Run has ended
@@ -181,13 +191,25 @@ func (p *Player) endBy(err error) {
 }
 
 // Mark marks the end of the samples so far. OnMark is called at once if all of
-// them were heard.
-func (p *Player) Mark(id string) {
-	p.mu.Lock()
-	p.marks = append(p.marks, mark{id, p.end()})
-	p.change()
-	p.mu.Unlock()
+// them were heard. If it returns ErrMarks, it has marked nothing.
+func (p *Player) Mark(id string) error {
+	if err := p.addMark(id); err != nil {
+		return err
+	}
 	p.callMarks()
+	return nil
+}
+
+func (p *Player) addMark(id string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.kept+markBytes+len(id) > mostMarkBytes {
+		return ErrMarks
+	}
+	p.marks = append(p.marks, mark{id, p.end()})
+	p.kept += markBytes + len(id)
+	p.change()
+	return nil
 }
 
 // Clear drops the audio that was not heard. It interrupts the replica, and calls OnMark for
@@ -349,6 +371,9 @@ func (p *Player) passed() []mark {
 	}
 	out := slices.Clone(p.marks[:n])
 	p.marks = slices.Delete(p.marks, 0, n)
+	for _, m := range out {
+		p.kept -= markBytes + len(m.id)
+	}
 	return out
 }
 

@@ -5,18 +5,18 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/echo"
+	"echocast/internal/testwait"
 	"echocast/playout"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
 var errOver = errors.New("the test is over")
 
@@ -80,7 +80,7 @@ func (s *fakeSpeaker) Progress() echo.Progress {
 	return echo.Progress{State: echo.Speaking, Played: time.Duration(s.played) * time.Second / echo.DefaultRate}
 }
 
-// record is what a Player told.
+// record collects the reports of a Player.
 type record struct {
 	mu    sync.Mutex
 	marks []string
@@ -202,11 +202,11 @@ func TestClear(t *testing.T) {
 			if heard, end, isSpeaking := p.Clear(); heard != 0 || end != 0 || isSpeaking {
 				t.Errorf("a clear of nothing returned %d, %d, %t", heard, end, isSpeaking)
 			}
-			p.Mark("first")
+			_ = p.Mark("first")
 			_, _ = p.Add(make([]int16, 4000))
-			p.Mark("half")
+			_ = p.Mark("half")
 			_, _ = p.Add(make([]int16, 12000))
-			p.Mark("end")
+			_ = p.Mark("end")
 			time.Sleep(1010 * time.Millisecond)
 			if got := r.told(); !slices.Equal(got, []string{"first", "half"}) {
 				t.Errorf("the marks %q came", got)
@@ -243,7 +243,7 @@ func TestErrors(t *testing.T) {
 				_, _ = p.Add(make([]int16, 8000))
 				p.End()
 				_, _ = p.Add(make([]int16, 8000))
-				p.Mark("b")
+				_ = p.Mark("b")
 				time.Sleep(5 * time.Second)
 			})
 			if !slices.Equal(r.marks, c.marks) || len(s.spoken) != c.count {
@@ -285,6 +285,29 @@ func TestBounds(t *testing.T) {
 	}
 }
 
+// Marks that wait take a limited amount of memory, and passed ones none.
+func TestMarksAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, &fakeSpeaker{}, playout.Options{Rate: 8000}, func(p *playout.Player, r *record) {
+			for range 2 {
+				_, _ = p.Add(make([]int16, 800))
+				var err error
+				n := 0
+				for long := strings.Repeat("x", 1<<20); err == nil && n < 100; n++ {
+					err = p.Mark(long)
+				}
+				if !errors.Is(err, playout.ErrMarks) || n < 2 {
+					t.Fatalf("after %d marks of a MiB: %v", n, err)
+				}
+				time.Sleep(time.Second)
+			}
+		})
+		if len(r.marks) != 6 {
+			t.Errorf("%d marks were passed", len(r.marks))
+		}
+	})
+}
+
 // gone is a speaker in a room that was lost before anything was sent.
 type gone struct{}
 
@@ -304,7 +327,7 @@ func TestWaitingUtteranceIsNotHeard(t *testing.T) {
 			time.Sleep(2500 * time.Millisecond) // it is read, and Speak has not returned
 			p.End()
 			_, _ = p.Add(make([]int16, 12000))
-			p.Mark("half")
+			_ = p.Mark("half")
 			time.Sleep(time.Second) // the second waits for its turn
 			if got := r.told(); len(got) != 0 {
 				t.Errorf("the marks %q came", got)

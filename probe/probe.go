@@ -228,7 +228,7 @@ func (m *meters) suspectOrder() string {
 		return fmt.Sprintf("%s the bytes of the samples are swapped (most significant first): roughness %.2f "+
 			"as read, %.2f swapped, where 2 is noise", surely(asRead/swapped), asRead, swapped)
 	case audio.OrderShifted:
-		return fmt.Sprintf("%s a byte is missing or too many in front: roughness %.2f as read, %.2f a byte "+
+		return fmt.Sprintf("%s a byte is missing or added at the start: roughness %.2f as read, %.2f a byte "+
 			"further, where 2 is noise", surely(asRead/shifted), asRead, shifted)
 	}
 	return ""

@@ -42,7 +42,7 @@ func TestInspectReportsWhatItCouldRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	broken := &breaks{strings.NewReader(string(whole[:44+2*22050]))}
+	broken := &brokenReader{strings.NewReader(string(whole[:44+2*22050]))}
 	report, err = probe.Inspect(t.Context(), "x", broken, audio.PrepareOptions{}, probe.Messages{Samples: 1200})
 	if _, ok := errors.AsType[*audio.InputError](err); !ok || report.Seconds != 1 || report.Plan != nil ||
 		!strings.Contains(report.Verdict, "before the break") {
@@ -50,10 +50,10 @@ func TestInspectReportsWhatItCouldRead(t *testing.T) {
 	}
 }
 
-// breaks fails at its end.
-type breaks struct{ *strings.Reader }
+// brokenReader fails at its end with an error that is not io.EOF.
+type brokenReader struct{ *strings.Reader }
 
-func (b *breaks) Read(p []byte) (int, error) {
+func (b *brokenReader) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	if err != nil {
 		err = errors.New("the disk is gone")

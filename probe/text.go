@@ -28,7 +28,7 @@ func (r *Report) Text(width int) string {
 	line("level", "peak %s, RMS %s, loudness %s", decibels(r.PeakDBFS, "dBFS"), decibels(r.RMSDBFS, "dBFS"),
 		decibels(r.LoudnessLUFS, "LUFS"))
 	line("clipped", "%s; offset %.4f of full scale", text.Count(int(r.ClippedSamples), "sample"), r.Offset)
-	line("silence", "%.3f s in front, %.3f s behind", r.LeadingSilence, r.TrailingSilence)
+	line("silence", "%.3f s at the start, %.3f s at the end", r.LeadingSilence, r.TrailingSilence)
 	if r.VoicedSeconds > 0 {
 		line("voice", "median pitch about %.0f Hz, voiced %.1f s", r.PitchHz, r.VoicedSeconds)
 	}

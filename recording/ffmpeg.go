@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 
 	"echocast/internal/child"
 	"echocast/internal/outfile"
+	"echocast/internal/pcm"
 )
 
 // byFFmpeg is a file written by ffmpeg in fragments of a second. ffmpeg gets sound
@@ -61,9 +61,9 @@ func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
 		return nil, err
 	}
 	hasPicture := o != nil && o.Picture != nil
-	life, kill := context.WithCancel(context.Background()) // until close
+	commandCtx, kill := context.WithCancel(context.Background()) // until close
 	f := &byFFmpeg{name: name, program: program, stderr: &firstComplaint{}, kill: kill, limit: finishTime}
-	cmd := child.Command(life, program, f.arguments(hasPicture)...)
+	cmd := child.Command(commandCtx, program, f.arguments(hasPicture)...)
 	cmd.Stdout, cmd.Stderr = io.Discard, f.stderr
 	if f.stdin, err = cmd.StdinPipe(); err == nil {
 		f.process, err = child.Start(cmd)
@@ -73,6 +73,9 @@ func createByFFmpeg(name string, o *Options) (*byFFmpeg, error) {
 	}
 	if err != nil {
 		kill()
+		if f.process != nil {
+			_ = f.process.Wait() // it was killed
+		}
 		return nil, err
 	}
 	return f, nil
@@ -107,11 +110,7 @@ func (f *byFFmpeg) write(samples []int16) error {
 		}
 		return nil
 	}
-	var b []byte
-	for _, v := range samples {
-		b = binary.LittleEndian.AppendUint16(b, uint16(v))
-	}
-	if _, err := f.stdin.Write(b); err != nil {
+	if _, err := f.stdin.Write(pcm.Bytes(samples)); err != nil {
 		return errors.New(cmp.Or(f.stderr.text(), "ffmpeg has ended"))
 	}
 	return nil

@@ -14,7 +14,6 @@ package recording
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -27,6 +26,7 @@ import (
 	"github.com/pion/rtp"
 
 	"echocast/hear"
+	"echocast/internal/pcm"
 	"echocast/internal/text"
 	"echocast/rtc"
 )
@@ -67,7 +67,7 @@ type Options struct {
 	OnAudio func(track string, p *rtp.Packet) time.Time
 }
 
-// container writes interleaved samples of two channels.
+// container writes interleaved samples of two channels. It may change them.
 type container interface {
 	write(samples []int16) error
 	close() error
@@ -159,11 +159,7 @@ type sideWriter struct {
 }
 
 func (w sideWriter) Write(p []byte) (int, error) {
-	samples := make([]int16, len(p)/2)
-	for i := range samples {
-		samples[i] = int16(binary.LittleEndian.Uint16(p[2*i:]))
-	}
-	return len(p), w.file.add(w.side, samples)
+	return len(p), w.file.add(w.side, pcm.Samples(p))
 }
 
 func (f *File) add(side Side, samples []int16) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"image"
 	"io"
 	"math"
@@ -47,7 +48,7 @@ func recordUntilKilled(name string) {
 	select {}
 }
 
-// both are the samples of the two sides of a call of so many seconds: the replica says
+// both returns the samples of the two sides of a call: the replica says
 // 440 Hz from second 1 to 2, the user 660 Hz from 2 to 3, and so on alternately.
 func both(seconds int) (sounds [sides][]int16) {
 	for side := range sounds {
@@ -113,10 +114,12 @@ func slack(name string) int {
 // flash is a picture that is bright while there is sound.
 func flash(sound []int16) (*image.YCbCr, error) {
 	picture := image.NewYCbCr(image.Rect(0, 0, 32, 32), image.YCbCrSubsampleRatio420)
+	brightness := uint8(40)
+	if loudness(sound) > 3000 {
+		brightness = 200
+	}
 	for i := range picture.Y {
-		if picture.Y[i] = 40; loudness(sound) > 3000 {
-			picture.Y[i] = 200
-		}
+		picture.Y[i] = brightness
 	}
 	for i := range picture.Cb {
 		picture.Cb[i], picture.Cr[i] = 128, 128
@@ -128,13 +131,19 @@ func flash(sound []int16) (*image.YCbCr, error) {
 // whether each is bright.
 func pictures(t *testing.T, name string, from string) (times []float64, bright []bool) {
 	t.Helper()
+	times, bright, err := tryPictures(t, name, from)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return times, bright
+}
+
+func tryPictures(t *testing.T, name string, from string) (times []float64, bright []bool, err error) {
+	t.Helper()
 	cmd := exec.CommandContext(testwait.Context(t), "ffmpeg", "-v", "error", "-copyts", "-ss", from, "-i", name,
 		"-fps_mode", "passthrough", "-vf", "signalstats,metadata=print:key=lavfi.signalstats.YAVG:file=-", "-an",
 		"-f", "null", "-")
 	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
 	for field := range strings.FieldsSeq(string(out)) {
 		key, value, _ := strings.Cut(strings.Replace(field, "pts_time:", "pts_time=", 1), "=")
 		number, _ := strconv.ParseFloat(value, 64)
@@ -145,7 +154,7 @@ func pictures(t *testing.T, name string, from string) (times []float64, bright [
 			bright = append(bright, number > 120)
 		}
 	}
-	return times, bright
+	return times, bright, err
 }
 
 // checkPictures checks that there are 25 in a second, which are bright while the replica
@@ -172,6 +181,15 @@ func checkPictures(t *testing.T, name string, length int) {
 // decode returns the samples of both sides from a time on, in seconds.
 func decode(t *testing.T, name string, from float64) (sounds [sides][]int16) {
 	t.Helper()
+	sounds, err := tryDecode(t, name, from)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return sounds
+}
+
+func tryDecode(t *testing.T, name string, from float64) (sounds [sides][]int16, err error) {
+	t.Helper()
 	arguments := []string{"-v", "error", "-ss", strconv.FormatFloat(from, 'f', 3, 64), "-i", name}
 	if from == 0 { // what an encoder puts before 0 is not played
 		arguments = []string{"-v", "error", "-copyts", "-i", name, "-af", "aresample=first_pts=0"}
@@ -181,14 +199,14 @@ func decode(t *testing.T, name string, from float64) (sounds [sides][]int16) {
 	var out, complaints bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaints
 	if err := cmd.Run(); err != nil || complaints.Len() > 0 {
-		t.Fatalf("%s: %v: %s", name, err, complaints.String())
+		return sounds, fmt.Errorf("%v: %s", err, complaints.String())
 	}
 	for b := out.Bytes(); len(b) >= 4; b = b[4:] {
 		for side := range sounds {
 			sounds[side] = append(sounds[side], int16(binary.LittleEndian.Uint16(b[2*side:])))
 		}
 	}
-	return sounds
+	return sounds, nil
 }
 
 // stated is the length that a container states, in seconds.
@@ -203,7 +221,7 @@ func stated(t *testing.T, name string) float64 {
 	return seconds
 }
 
-// shift is by how many samples got is later than want, where they match best.
+// shift returns by how many samples got is later than want, at the best match.
 func shift(got, want []int16) int {
 	best, bestSum := 0, math.Inf(-1)
 	for by := -600; by <= 600; by++ {
@@ -279,6 +297,19 @@ func TestContainers(t *testing.T) {
 	}
 }
 
+// isWritten reports whether seven seconds of a recording can be read.
+func isWritten(t *testing.T, name string) bool {
+	t.Helper()
+	if got, err := tryDecode(t, name, 0); err != nil || len(got[0]) < 7*Rate-5*slack(name) {
+		return false
+	}
+	if !isFilm(name) {
+		return true
+	}
+	times, _, err := tryPictures(t, name, "0")
+	return err == nil && len(times) >= 7*25
+}
+
 // If a process is killed, its recording is complete up to the last second.
 func TestKilledRecordings(t *testing.T) {
 	for _, name := range names(t) {
@@ -297,8 +328,9 @@ func TestKilledRecordings(t *testing.T) {
 			if _, err := io.ReadAtLeast(stderr, make([]byte, 7), 7); err != nil {
 				t.Fatal(err)
 			}
-			// ffmpeg may be behind: what it has been given in a call comes in real time.
-			for ctx := testwait.Context(t); ctx.Err() == nil && len(decode(t, name, 0)[0]) < 7*Rate-5*slack(name); {
+			// ffmpeg may be behind, and in the middle of a write: what it has been given in a call comes
+			// in real time.
+			for ctx := testwait.Context(t); ctx.Err() == nil && !isWritten(t, name); {
 				time.Sleep(50 * time.Millisecond)
 			}
 			if err := cmd.Process.Kill(); err != nil {
@@ -378,15 +410,15 @@ func recordPackets(t *testing.T, name string) {
 	}
 }
 
-// full is a disk on which a file has room for so many bytes more.
-type full struct {
+// fullDisk is a disk on which a file has room for so many bytes more.
+type fullDisk struct {
 	room     int
 	attempts int // to write more
 }
 
 var errFull = errors.New("no space left on device")
 
-func (f *full) Write(p []byte) (int, error) {
+func (f *fullDisk) Write(p []byte) (int, error) {
 	if len(p) > f.room {
 		f.attempts++
 		return 0, errFull
@@ -395,13 +427,14 @@ func (f *full) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (*full) Close() error { return nil }
+func (*fullDisk) Close() error { return nil }
 
 // grey shows a grey area that is lighter while there is sound.
 func grey(sound []int16) (*image.YCbCr, error) {
 	picture := image.NewYCbCr(image.Rect(0, 0, 32, 32), image.YCbCrSubsampleRatio420)
+	brightness := uint8(min(loudness(sound)/100, 255))
 	for i := range picture.Y {
-		picture.Y[i] = uint8(min(loudness(sound)/100, 255))
+		picture.Y[i] = brightness
 	}
 	return picture, nil
 }
@@ -412,7 +445,7 @@ func TestFullDisk(t *testing.T) {
 	for name, options := range map[string]*Options{"sound": nil, "pictures": {Picture: grey}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			disk := &full{room: 40_000}
+			disk := &fullDisk{room: 40_000}
 			to, err := newWebM(disk, plainTrack(), &pcmEncoder{}, options)
 			if err != nil {
 				t.Fatal(err)
@@ -431,7 +464,7 @@ func TestFullDisk(t *testing.T) {
 			}
 		})
 	}
-	if _, err := newWebM(&full{room: 10}, plainTrack(), &pcmEncoder{}, nil); !errors.Is(err, errFull) {
+	if _, err := newWebM(&fullDisk{room: 10}, plainTrack(), &pcmEncoder{}, nil); !errors.Is(err, errFull) {
 		t.Errorf("without room for the header: %v", err)
 	}
 }
@@ -445,10 +478,7 @@ func TestStalledFFmpeg(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
-			stalled := filepath.Join(dir, "ffmpeg")
-			if err := os.WriteFile(stalled, []byte("#!/bin/sh\nexec sleep 1000\n"), 0o700); err != nil {
-				t.Fatal(err)
-			}
+			stalled := testenv.WriteScript(t, dir, "ffmpeg", "exec sleep 1000")
 			to, err := createByFFmpeg(filepath.Join(dir, "call.mp4"), &Options{FFmpeg: stalled, Picture: picture})
 			if err != nil {
 				t.Fatal(err)

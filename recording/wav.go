@@ -1,7 +1,6 @@
 package recording
 
 import (
-	"encoding/binary"
 	"math"
 	"os"
 
@@ -36,11 +35,7 @@ func (w *wav) header() []byte {
 }
 
 func (w *wav) write(samples []int16) error {
-	b, err := binary.Append(nil, binary.LittleEndian, samples)
-	if err != nil {
-		return err
-	}
-	n, err := w.file.Write(b)
+	n, err := w.file.Write(pcm.Bytes(samples))
 	w.size += int64(n)
 	if err != nil {
 		return err

@@ -21,7 +21,7 @@ const (
 	KindMissingRate    Kind = "missing_sample_rate"   // taken as 16000 Hz, or as that of the utterance
 	KindBadRate        Kind = "bad_sample_rate"       // not an integer, or not 16000 or 24000 Hz
 	KindRateChanged    Kind = "rate_changed"          // within an utterance (ignored) or between two
-	KindMissingID      Kind = "missing_inference_id"  // each such chunk is an utterance of its own
+	KindMissingID      Kind = "missing_inference_id"  // each such chunk is a separate utterance
 	KindMissingDone    Kind = "missing_done"          // taken as false
 	KindDoneType       Kind = "done_not_boolean"      // strings and 0/1 are understood; the rest is false
 	KindMixedIDs       Kind = "mixed_ids"             // a new id before the old one had done; the old utterance ends

@@ -127,7 +127,7 @@ func (s *session) sendUtterance(u *utterance, at time.Time, interrupted bool) {
 		content.Interrupted = &interrupted
 	}
 	s.outbox.post(nil, SentUtterance, at, s.twins(&e, content)...)
-	s.happened(e.EventType, at)
+	s.scheduleScript(e.EventType, at)
 }
 
 // speakingEvent returns the fields that all events of an utterance share. They include no
@@ -149,7 +149,7 @@ func (s *session) sendSpeaking(kind Sent, e wireEvent, at time.Time, content pro
 		messages = append(messages, s.legacy(e, "replica", content))
 	}
 	s.outbox.post(nil, kind, at, messages...)
-	s.happened(e.EventType, at)
+	s.scheduleScript(e.EventType, at)
 }
 
 // twins numbers an event and encodes it for the roles pal and replica.
@@ -195,7 +195,7 @@ func (s *session) sendUser(name, id string, at time.Time, content properties) {
 		messages = append(messages, s.legacy(e, "user", properties{}))
 	}
 	s.outbox.post(nil, SentUser, at, messages...)
-	s.happened("user."+name, at)
+	s.scheduleScript("user."+name, at)
 }
 
 // nextSeq numbers events from 1.

@@ -119,8 +119,8 @@ func (f Faults) Check() error {
 	return nil
 }
 
-// ofSystem reports whether events of this kind are not about speech.
-func (k Sent) ofSystem() bool { return k == SentJoined || k == SentShutdown }
+// isSystem reports whether events of this kind are not about speech.
+func (k Sent) isSystem() bool { return k == SentJoined || k == SentShutdown }
 
 // interruptGrace is how long a sender may continue to send chunks of an utterance that
 // somebody else interrupted. The event that reports the interrupt takes time to arrive.

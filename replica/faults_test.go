@@ -24,7 +24,7 @@ func (o outcome) order() []string {
 	return lines
 }
 
-// two utterances, heard from 0 to 100 and from 200 to 300 ms
+// speakTwice speaks two utterances, heard from 0 to 100 and from 200 to 300 ms
 func speakTwice(p *peer) {
 	p.say("a", 100, true)
 	p.at(200).say("b", 100, true)

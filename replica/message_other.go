@@ -90,7 +90,7 @@ func (p *parser) text(m *message, envelope, properties object) {
 	if properties["inference_id"] != nil || envelope["inference_id"] != nil || !m.text.isDone {
 		m.text.id = p.inferenceID(envelope, properties)
 	}
-	p.only(properties, "modality", "text", "inference_id", "done")
+	p.allowOnly(properties, "modality", "text", "inference_id", "done")
 }
 
 // respond reads a user's turn as text.
@@ -105,7 +105,7 @@ func (p *parser) respond(m *message, properties object) {
 	}
 	m.action = actionRespond
 	m.text = textChunk{text: text, isDone: true}
-	p.only(properties, "text")
+	p.allowOnly(properties, "text")
 }
 
 // context reads context for the language model. An early playground named the property
@@ -126,7 +126,7 @@ func (p *parser) context(m *message, properties object) {
 		n.JobStatus = p.oneOf(properties, "job_status", "completed")
 		allowed = append(allowed, "job_status")
 	}
-	p.only(properties, allowed...)
+	p.allowOnly(properties, allowed...)
 	m.action, m.entry = actionReport, n
 }
 
@@ -142,7 +142,7 @@ func (p *parser) sensitivity(m *message, properties object) {
 	}
 	n := Sensitivity{Pause: p.oneOf(properties, pause, sensitivities...),
 		Interrupt: p.oneOf(properties, interrupt, sensitivities...)}
-	p.only(properties, pause, interrupt)
+	p.allowOnly(properties, pause, interrupt)
 	m.action, m.entry = actionReport, n
 }
 
@@ -152,7 +152,7 @@ func (p *parser) emotion(m *message, properties object) {
 		return
 	}
 	n := Emotion{Emotion: p.oneOf(properties, "emotion", emotions...)}
-	p.only(properties, "emotion")
+	p.allowOnly(properties, "emotion")
 	m.action, m.entry = actionReport, n
 }
 
@@ -171,7 +171,7 @@ func (p *parser) toolResult(m *message, properties object) {
 	if status := p.oneOf(properties, "status", "success", "error"); status != "" {
 		n.Status = status
 	}
-	p.only(properties, "tool_call_id", "output", "status")
+	p.allowOnly(properties, "tool_call_id", "output", "status")
 	m.action, m.entry = actionReport, n
 }
 
@@ -212,8 +212,8 @@ func (p *parser) oneOf(properties object, key string, allowed ...string) string 
 	return ""
 }
 
-// only records a complaint about each property that is not in allowed.
-func (p *parser) only(properties object, allowed ...string) {
+// allowOnly records a complaint about each property that is not in allowed.
+func (p *parser) allowOnly(properties object, allowed ...string) {
 	var extra []string
 	for _, key := range slices.Sorted(maps.Keys(properties)) {
 		if !slices.Contains(allowed, key) {

@@ -37,13 +37,13 @@ func (b *outbox) post(to *participant, kind Sent, at time.Time, messages ...[]by
 	due := b.clock.Add(b.faults.Delay)
 	var kept []scheduled[delivery]
 	for _, msg := range messages {
-		kept = append(kept, b.loseOrDouble(kind, due, delivery{to, msg})...)
+		kept = append(kept, b.applyLoss(kind, due, delivery{to, msg})...)
 	}
 	b.reorder(kind, due, kept)
 }
 
-// loseOrDouble returns a message zero times, once or twice, according to the faults.
-func (b *outbox) loseOrDouble(kind Sent, due time.Time, msg delivery) []scheduled[delivery] {
+// applyLoss returns a message zero times, once or twice, according to the faults.
+func (b *outbox) applyLoss(kind Sent, due time.Time, msg delivery) []scheduled[delivery] {
 	b.offered++
 	if b.isLost(kind) {
 		b.lost++
@@ -68,7 +68,7 @@ func (b *outbox) isLost(kind Sent) bool {
 
 // reorder queues the messages of one event, out of order if a fault says so.
 func (b *outbox) reorder(kind Sent, due time.Time, messages []scheduled[delivery]) {
-	if kind.ofSystem() || !b.faults.Swap && b.faults.HoldBack == 0 {
+	if kind.isSystem() || !b.faults.Swap && b.faults.HoldBack == 0 {
 		b.add(messages, 0)
 		return
 	}
@@ -116,5 +116,5 @@ func (b *outbox) flush() {
 
 // drops reports whether every message of a kind is lost.
 func (f *Faults) drops(kind Sent) bool {
-	return f.Mute || slices.Contains(f.Drop, kind) || !kind.ofSystem() && slices.Contains(f.Drop, SentAll)
+	return f.Mute || slices.Contains(f.Drop, kind) || !kind.isSystem() && slices.Contains(f.Drop, SentAll)
 }

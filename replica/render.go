@@ -51,7 +51,7 @@ func (u *utterance) buffered() int64 { return u.received - u.heard }
 type listener interface {
 	heard(u *utterance, samples []int16)
 	started(u *utterance, at time.Time)
-	underran(u *utterance, from, to time.Time)
+	recordUnderrun(u *utterance, from, to time.Time)
 	stopped(u *utterance, at time.Time, interrupted bool)
 	idle(u *utterance, at time.Time) // u keeps another utterance waiting and must be ended
 }
@@ -91,8 +91,8 @@ func (r *renderer) add(u *utterance, samples []int16, now time.Time) {
 	r.addTime(u, int64(len(samples)), false, now)
 }
 
-// shortChunk is the length in samples up to which chunks are stored together, because each
-// slice needs memory of its own.
+// shortChunk is the length in samples up to which chunks are stored together, to save
+// allocations.
 const shortChunk = 256
 
 // keep stores samples.
@@ -184,10 +184,11 @@ func (r *renderer) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	if !r.isRunning {
 		return 0, false
 	}
-	wait = r.end().Sub(now)
-	if wait <= 0 && !r.queue[0].isClosed {
+	u := r.queue[0]
+	if u.heard == u.received && !u.isClosed {
 		return 0, false
 	}
+	wait = r.end().Sub(now)
 	if at, ok := r.nextMark(); ok {
 		wait = min(wait, at.Sub(now))
 	}
@@ -313,7 +314,7 @@ func (r *renderer) stall(now time.Time) {
 func (r *renderer) endStall(u *utterance, now time.Time) {
 	if u.isStalled {
 		u.isStalled = false
-		r.listener.underran(u, u.stalledAt, now)
+		r.listener.recordUnderrun(u, u.stalledAt, now)
 	}
 }
 

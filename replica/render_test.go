@@ -251,11 +251,11 @@ func TestPlayout(t *testing.T) {
 // quiet is a listener that keeps only when utterances started.
 type quiet struct{ starts []time.Time }
 
-func (*quiet) heard(*utterance, []int16)                 {}
-func (q *quiet) started(_ *utterance, at time.Time)      { q.starts = append(q.starts, at) }
-func (*quiet) underran(*utterance, time.Time, time.Time) {}
-func (*quiet) stopped(*utterance, time.Time, bool)       {}
-func (*quiet) idle(*utterance, time.Time)                {}
+func (*quiet) heard(*utterance, []int16)                       {}
+func (q *quiet) started(_ *utterance, at time.Time)            { q.starts = append(q.starts, at) }
+func (*quiet) recordUnderrun(*utterance, time.Time, time.Time) {}
+func (*quiet) stopped(*utterance, time.Time, bool)             {}
+func (*quiet) idle(*utterance, time.Time)                      {}
 
 // A message may have arrived just before the last tick of the clock. It counts as in time, but
 // nothing plays before the audio before it.
@@ -275,6 +275,25 @@ func TestMessageArrivedBeforeLastTick(t *testing.T) {
 	r.interrupt(ms(105))
 	if a.pending != nil || b.pending != nil || len(r.queue) > 0 {
 		t.Error("audio is kept after its end")
+	}
+}
+
+// The end of the received audio may fall between the time up to which it was played and the
+// time of the question what is due. The rest is due then, and nothing once it was played.
+func TestRestIsDue(t *testing.T) {
+	start := time.Now()
+	ms := func(n int) time.Time { return start.Add(time.Duration(n) * time.Millisecond) }
+	r := renderer{listener: &quiet{}, preBuffer: DefaultPreBuffer, interval: recordInterval}
+	u := &utterance{}
+	u.record.Rate = 24000
+	r.add(u, make([]int16, 2400), ms(0))
+	r.advance(ms(99))
+	if wait, ok := r.untilDue(ms(101)); !ok || wait > 0 {
+		t.Errorf("after the end of the audio, something is due in %v: %t", wait, ok)
+	}
+	r.advance(ms(101))
+	if wait, ok := r.untilDue(ms(101)); ok {
+		t.Errorf("all was played, and something is due in %v", wait)
 	}
 }
 
@@ -412,8 +431,8 @@ func randomScript(r *rand.Rand) []arrivalAt {
 	return script
 }
 
-// ticked is an utterance in the millisecond model.
-type ticked struct {
+// modelUtterance is an utterance in the millisecond model.
+type modelUtterance struct {
 	Utterance
 	left    int
 	closed  bool
@@ -423,9 +442,9 @@ type ticked struct {
 
 // tick is the slow, obvious model of the playout.
 func tick(script []arrivalAt) []string {
-	var all, queue []*ticked
+	var all, queue []*modelUtterance
 	playing, lastStop, lastChunk := false, -1, 0
-	stop := func(u *ticked, now int, interrupted bool) {
+	stop := func(u *modelUtterance, now int, interrupted bool) {
 		if u.waiting {
 			u.Underruns = append(u.Underruns, Underrun{AtMS: float64(u.dry), SilenceMS: float64(now - u.dry)})
 		}
@@ -464,7 +483,7 @@ func tick(script []arrivalAt) []string {
 				continue
 			}
 			if len(queue) == 0 || queue[len(queue)-1].ID != a.id {
-				u := &ticked{Utterance: Utterance{ID: a.id}}
+				u := &modelUtterance{Utterance: Utterance{ID: a.id}}
 				all, queue = append(all, u), append(queue, u)
 			}
 			u := queue[len(queue)-1]

@@ -2,7 +2,6 @@
 // speech can be tested without an account. It reports every deviation from the documented
 // protocol. It has a separate parser and shares no code with a sender, so the two cannot
 // share a mistake.
-// mistake.
 //
 // # Messages to the replica
 //

@@ -15,10 +15,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
+	"echocast/internal/testwait"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
 // pipe is a Conn in memory. Both directions hand over without a queue, so a
 // message arrives at the instant it is sent.
@@ -87,7 +87,7 @@ func (p *peer) collect() {
 	}
 }
 
-// at lets fake time pass until so many milliseconds after the start.
+// at lets fake time pass until ms milliseconds after the start.
 func (p *peer) at(ms float64) *peer {
 	time.Sleep(time.Until(p.start.Add(time.Duration(ms * float64(time.Millisecond)))))
 	return p

@@ -77,7 +77,7 @@ type participant struct {
 	name   string
 	conn   Conn
 	cancel context.CancelCauseFunc // ends reader and writer
-	out    chan outgoing           // closed when it has left
+	out    chan outMessage         // closed when it has left
 	done   chan struct{}           // closed when the writer has ended
 
 	maxHeld int64         // samples
@@ -90,8 +90,8 @@ type participant struct {
 	isClosed bool       // nothing more is queued
 }
 
-// outgoing is a message on its way to a participant.
-type outgoing struct {
+// outMessage is a message on its way to a participant.
+type outMessage struct {
 	msg     []byte
 	isEvent bool // of the replica, not of another participant
 }
@@ -140,7 +140,7 @@ func (r *Room) Join(ctx context.Context, conn Conn, name string) error {
 	defer cancel(nil)
 	p := &participant{
 		name: name, conn: conn, cancel: cancel, maxHeld: r.maxHeld, space: make(chan struct{}, 1),
-		out: make(chan outgoing, outboxSize), done: make(chan struct{}),
+		out: make(chan outMessage, outboxSize), done: make(chan struct{}),
 	}
 	if !r.add(p) {
 		return ErrEnded
@@ -236,7 +236,7 @@ func (r *Room) take(s *session, a arrival) (end arrival, isOver bool) {
 	}
 	switch {
 	case a.isJoin:
-		s.welcome(a.from, a.at)
+		s.addParticipant(a.from, a.at)
 	case a.do != nil:
 		s.advance(a.at)
 		a.do(s, a.at)
@@ -367,7 +367,7 @@ func (r *Room) reason(ctx context.Context, err error) End {
 
 // post queues a message for p. If p reads too slowly, messages of other participants are
 // dropped. If it falls further behind, p is removed.
-func (p *participant) post(m outgoing) {
+func (p *participant) post(m outMessage) {
 	if !m.isEvent && len(p.out) > cap(p.out)/2 {
 		return
 	}

@@ -235,14 +235,14 @@ func TestParticipantThatReadsNothing(t *testing.T) {
 	}
 }
 
-// flood delivers the same message again and again, as fast as it is received.
-type flood struct {
+// floodPipe delivers the same message again and again, as fast as it is received.
+type floodPipe struct {
 	*pipe
 	msg      []byte
 	received atomic.Int64
 }
 
-func (f *flood) Receive(ctx context.Context) ([]byte, error) {
+func (f *floodPipe) Receive(ctx context.Context) ([]byte, error) {
 	if ctx.Err() != nil {
 		return nil, io.EOF
 	}
@@ -255,7 +255,7 @@ func (f *flood) Receive(ctx context.Context) ([]byte, error) {
 func TestHeldAudioIsBounded(t *testing.T) {
 	const chunk, maxHeld = 2400, 100 * 2400 // samples
 	audio := base64.StdEncoding.EncodeToString(make([]byte, 2*chunk))
-	f := &flood{pipe: newPipe(), msg: []byte(echoMessage("a", audio, 24000, false))}
+	f := &floodPipe{pipe: newPipe(), msg: []byte(echoMessage("a", audio, 24000, false))}
 	_, _ = inRoom(t, &Options{MessageLimit: -1, Faults: Faults{Mute: true}}, func(r *roomTest) {
 		r.room.maxHeld = maxHeld
 		ctx, cancel := context.WithCancel(r.t.Context())
@@ -304,7 +304,7 @@ func TestArrivalsBeforeTheRoomRuns(t *testing.T) {
 func TestReportIsBounded(t *testing.T) {
 	s := newSession((&Options{MessageLimit: -1}).withDefaults(), epoch)
 	p := &participant{space: make(chan struct{}, 1), cancel: func(error) {}}
-	s.welcome(p, epoch)
+	s.addParticipant(p, epoch)
 	const n = 2*MaxListed + 5
 	for i := range n {
 		at := epoch.Add(time.Duration(i) * time.Millisecond)

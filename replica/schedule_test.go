@@ -15,7 +15,7 @@ func TestScheduleCatchesUp(t *testing.T) {
 	)
 	s := newSession((&Options{MessageLimit: -1, Script: script}).withDefaults(), epoch)
 	p := &participant{}
-	s.welcome(p, epoch)
+	s.addParticipant(p, epoch)
 	s.receive(p, []byte(echoMessage("a", longAudio, 24000, true)), epoch)
 	s.receive(p, []byte(echoMessage("b", longAudio, 24000, true)), epoch)
 	s.advance(epoch.Add(time.Hour))

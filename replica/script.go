@@ -142,8 +142,8 @@ func (l Line) name() string {
 	return strings.TrimPrefix(l.On, eventPrefix)
 }
 
-// happened schedules the lines of the script that wait for this name.
-func (s *session) happened(name string, at time.Time) {
+// scheduleScript schedules the lines of the script that wait for this name.
+func (s *session) scheduleScript(name string, at time.Time) {
 	name = strings.TrimPrefix(name, eventPrefix)
 	s.times[name]++
 	for _, line := range s.opts.Script {

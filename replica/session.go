@@ -89,7 +89,7 @@ func (s *session) join(now time.Time) {
 	s.hasJoined = true
 	s.report.JoinedMS = new(s.since(due))
 	s.sendJoined(nil, due)
-	s.happened("joined", due)
+	s.scheduleScript("joined", due)
 	s.opts.OnEvent(Event{Kind: EventJoined, AtMS: s.since(due)})
 }
 
@@ -111,9 +111,9 @@ func (s *session) untilDue(now time.Time) (wait time.Duration, ok bool) {
 	return wait, ok
 }
 
-// welcome adds a participant. If the replica has already joined, the participant gets the
+// addParticipant adds a participant. If the replica has already joined, the participant gets the
 // event that it has joined.
-func (s *session) welcome(p *participant, at time.Time) {
+func (s *session) addParticipant(p *participant, at time.Time) {
 	s.advance(at)
 	p.since = at
 	s.participants = append(s.participants, p)
@@ -161,7 +161,7 @@ func (s *session) sendDue(now time.Time) {
 	for m, ok := s.outbox.take(now); ok; m, ok = s.outbox.take(now) {
 		for _, p := range s.participants {
 			if m.to == nil || m.to == p {
-				p.post(outgoing{m.msg, true})
+				p.post(outMessage{m.msg, true})
 			}
 		}
 	}
@@ -174,7 +174,7 @@ func (s *session) relay(from *participant, msg []byte) {
 	}
 	for _, p := range s.participants {
 		if p != from {
-			p.post(outgoing{msg, false})
+			p.post(outMessage{msg, false})
 		}
 	}
 }
@@ -209,7 +209,7 @@ func (s *session) receive(from *participant, msg []byte, at time.Time) {
 	case actionNone:
 		return
 	}
-	s.happened(m.event, at)
+	s.scheduleScript(m.event, at)
 }
 
 // checkConversation compares the conversation id of m with the configured one,
@@ -450,7 +450,7 @@ func (s *session) started(u *utterance, at time.Time) {
 	s.opts.OnEvent(Event{Kind: EventStarted, AtMS: s.since(at), Participant: u.from.name, Utterance: u.record.ID})
 }
 
-func (s *session) underran(u *utterance, from, to time.Time) {
+func (s *session) recordUnderrun(u *utterance, from, to time.Time) {
 	silence := milliseconds(to.Sub(from))
 	if s.report.Underruns < MaxListed {
 		u.record.Underruns = append(u.record.Underruns, Underrun{AtMS: s.since(from), SilenceMS: silence})

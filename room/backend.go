@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -62,8 +63,18 @@ func (e *CredentialError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *CredentialError) Unwrap() error { return e.Err }
 
-// UnreachableError reports a room that could not be joined: it does not answer, it refuses
-// us, or this machine lacks a program that joining needs.
+// RefusedError reports a room, or a service, that was reached and refused us, such as for an
+// invalid token.
+type RefusedError struct{ Err error }
+
+// Error says what is wrong.
+func (e *RefusedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// UnreachableError reports a room that could not be joined: it does not answer, or this
+// machine lacks a program that joining needs.
 type UnreachableError struct{ Err error }
 
 // Error says what is wrong.
@@ -114,24 +125,37 @@ func Register(pattern string, b Backend) {
 	registry.backends[pattern] = b
 }
 
-// Lookup returns the backend that is registered for an address, or an
-// *UnknownSchemeError.
+// Lookup returns the backend that is registered for an address, an *UnknownSchemeError, or
+// an *AddressError if the rest of the address is malformed.
 func Lookup(address string) (Backend, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		u = &url.URL{}
+		scheme, _, _ := strings.Cut(address, "://")
+		u = &url.URL{Scheme: scheme}
 	}
+	backend := registered(u)
+	if backend == nil {
+		return nil, &UnknownSchemeError{Scheme: u.Scheme, Address: withoutSecrets(address)}
+	}
+	if port := u.Port(); err == nil && port != "" {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil { // it may quote secrets
+		return nil, &AddressError{fmt.Errorf("%q has a malformed host or port", withoutSecrets(address))}
+	}
+	return backend, nil
+}
+
+// registered returns the backend for a URL, or nil.
+func registered(u *url.URL) Backend {
 	registry.RLock()
 	defer registry.RUnlock()
 	for domain := u.Hostname(); domain != ""; _, domain, _ = strings.Cut(domain, ".") {
 		if b, ok := registry.backends[u.Scheme+"://"+domain]; ok {
-			return b, nil
+			return b
 		}
 	}
-	if b, ok := registry.backends[u.Scheme]; ok {
-		return b, nil
-	}
-	return nil, &UnknownSchemeError{Scheme: u.Scheme, Address: withoutSecrets(address)}
+	return registry.backends[u.Scheme]
 }
 
 // withoutSecrets removes the parts of an address before @ and after ? or #.

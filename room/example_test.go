@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"log"
 	"os"
-	"time"
+	"sync"
 
 	"echocast/audio"
 	"echocast/echo"
@@ -53,14 +53,23 @@ func ExampleJoin_channel() {
 		log.Fatal(err)
 	}
 	defer r.Close()
-	session, err := echo.NewSession(r.Stage(), nil)
+	started := make(chan struct{})
+	start := sync.OnceFunc(func() { close(started) })
+	session, err := echo.NewSession(r.Stage(), &echo.Options{OnEvent: func(e echo.Event) {
+		if e.Kind == echo.StartedSpeaking {
+			start()
+		}
+	}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer session.Close()
 	samples := make(chan []float32, 1)
 	samples <- make([]float32, 10*echo.DefaultRate)
-	time.AfterFunc(300*time.Millisecond, func() { _ = session.Interrupt(ctx, nil) })
+	go func() {
+		<-started
+		_ = session.Interrupt(ctx, nil)
+	}()
 	receipt, err := session.Speak(ctx, echo.FromChannel(samples))
 	fmt.Println(receipt.Outcome, err)
 	// Output: interrupted interrupted

@@ -39,8 +39,8 @@ func (r *Room) Notice(e echo.Event) {
 	r.hasReplicaLeft = e.Kind == echo.KindLeft || e.Kind == echo.KindParticipantLeft
 }
 
-// again rejoins the room, as before or with the fallback.
-func (r *Room) again(ctx context.Context) (*Connection, error) {
+// joinAgain rejoins the room, as before or with the fallback.
+func (r *Room) joinAgain(ctx context.Context) (*Connection, error) {
 	if why := r.fallbackReason(); why != nil {
 		return r.joinFallback(ctx, why)
 	}

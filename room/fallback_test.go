@@ -48,16 +48,16 @@ func (b *trackBackend) Join(_ context.Context, _ string, o *room.Options) (*room
 	return &room.Connection{Stage: b.track, Close: func() error { return nil }}, nil
 }
 
-// leaving is a backend whose connection tells after a while that the replica left, and
-// breaks off after that when it is joined again.
-type leaving struct {
+// leavingBackend is a backend whose connection reports after a while that the replica left.
+// After it is joined again, the connection breaks.
+type leavingBackend struct {
 	room.Backend
 	after  time.Duration
 	breaks bool
 	joins  int
 }
 
-func (b *leaving) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
+func (b *leavingBackend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
 	if b.joins++; b.joins > 1 && b.breaks {
 		return nil, errors.New("nobody answers")
 	}
@@ -114,7 +114,7 @@ func TestFallback(t *testing.T) {
 				}
 				var why []error
 				joined, err := room.Join(t.Context(), memory.Address, &room.Options{
-					Backend:  &leaving{Backend: usual, after: c.after, breaks: c.breaks},
+					Backend:  &leavingBackend{Backend: usual, after: c.after, breaks: c.breaks},
 					Fallback: &room.Fallback{Backend: microphone, OnFall: func(err error) { why = append(why, err) }},
 				})
 				if err != nil {

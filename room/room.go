@@ -165,7 +165,8 @@ type Room struct {
 }
 
 // Join joins the room at an address. The error is an *AddressError or *UnknownSchemeError
-// (about the address), an *OptionError, a *CredentialError, or an *UnreachableError.
+// (about the address), an *OptionError, a *CredentialError, a *RefusedError, or an
+// *UnreachableError.
 func Join(ctx context.Context, address string, o *Options) (*Room, error) {
 	r := &Room{address: address, changed: make(chan struct{})}
 	if o != nil {
@@ -190,7 +191,8 @@ func (r *Room) join(ctx context.Context) (*Connection, error) {
 	_, option := errors.AsType[*OptionError](err)
 	_, address := errors.AsType[*AddressError](err)
 	_, credential := errors.AsType[*CredentialError](err)
-	if err == nil || option || address || credential {
+	_, refused := errors.AsType[*RefusedError](err)
+	if err == nil || option || address || credential || refused {
 		return now, err
 	}
 	return nil, &UnreachableError{err}
@@ -218,7 +220,7 @@ func (r *Room) current() *Connection {
 // echo.Options.Redial to it.
 func (r *Room) Rejoin(ctx context.Context) (echo.Stage, error) {
 	r.leave()
-	now, err := r.again(ctx)
+	now, err := r.joinAgain(ctx)
 	if err != nil {
 		return nil, err
 	}

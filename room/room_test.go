@@ -50,6 +50,17 @@ func TestLookupRefuses(t *testing.T) {
 	}
 }
 
+// An address of a known kind that is malformed is not of an unknown kind.
+func TestMalformedAddresses(t *testing.T) {
+	for _, address := range []string{"http://h:99999", "https://u:canary@h:port/", "livekit+wss://h:99999/r?t=canary",
+		"http://a b/", "https://%zz/?t=canary", "http://", "https:///r", "http:/r", "daily+https://", "daily+https:"} {
+		_, err := room.Join(t.Context(), address, nil)
+		if _, ok := errors.AsType[*room.AddressError](err); !ok || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
 // join opens a room in memory and joins it.
 func join(t *testing.T, o *replica.Options) (*room.Room, *roomtest.Room) {
 	t.Helper()
@@ -94,15 +105,15 @@ func (s *samples) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// stay is one connection of a room with the backend in this file.
-type stay struct {
+// fakeConnection is one connection of a fakeBackend.
+type fakeConnection struct {
 	number int
 	heard  chan string // what Hear was asked for
 	lost   chan error  // ends Hear
 	closed bool
 }
 
-func (s *stay) Hear(ctx context.Context, from string, _ func(string, *rtp.Packet), _ func(string)) error {
+func (s *fakeConnection) Hear(ctx context.Context, from string, _ func(string, *rtp.Packet), _ func(string)) error {
 	s.heard <- from
 	select {
 	case err := <-s.lost:
@@ -112,17 +123,17 @@ func (s *stay) Hear(ctx context.Context, from string, _ func(string, *rtp.Packet
 	}
 }
 
-// hotel is a backend that counts its stays.
-type hotel struct {
-	stays []*stay
+// fakeBackend is a backend that keeps all its connections.
+type fakeBackend struct {
+	stays []*fakeConnection
 	full  error
 }
 
-func (h *hotel) Join(context.Context, string, *room.Options) (*room.Connection, error) {
+func (h *fakeBackend) Join(context.Context, string, *room.Options) (*room.Connection, error) {
 	if h.full != nil {
 		return nil, h.full
 	}
-	s := &stay{number: len(h.stays), heard: make(chan string, 1), lost: make(chan error)}
+	s := &fakeConnection{number: len(h.stays), heard: make(chan string, 1), lost: make(chan error)}
 	h.stays = append(h.stays, s)
 	return &room.Connection{Stage: echo.NewMessages(nil, "", 100+s.number), Hearer: s, Close: func() error {
 		s.closed = true
@@ -131,7 +142,7 @@ func (h *hotel) Join(context.Context, string, *room.Options) (*room.Connection, 
 }
 
 func TestRejoin(t *testing.T) {
-	h := &hotel{}
+	h := &fakeBackend{}
 	r, err := room.Join(testwait.Context(t), "any", &room.Options{Backend: h})
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +164,7 @@ func TestRejoin(t *testing.T) {
 
 // HearOn hears each connection once, and ends at Close.
 func TestHearOn(t *testing.T) {
-	h := &hotel{}
+	h := &fakeBackend{}
 	r, err := room.Join(testwait.Context(t), "any", &room.Options{Backend: h})
 	if err != nil {
 		t.Fatal(err)

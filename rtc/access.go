@@ -19,7 +19,7 @@ func (l *Listener) guard(public bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{$}", l.handleOffer)
 	mux.HandleFunc("DELETE /{session}", l.handleDelete)
-	handshake := forPages(l.onlyWithKey(mux))
+	handshake := withCORS(l.onlyWithKey(mux))
 	if l.options.Handler == nil {
 		return onlyLocal(public, handshake)
 	}
@@ -38,7 +38,6 @@ func withFolders(handshake, folders http.Handler) http.Handler {
 	})
 }
 
-// onlyLocal accepts requests from this machine, by a program or by a page of a local
 // onlyLocal accepts requests from this machine: from a program, or from a page of a local
 // server. It refuses pages of other sites by their Origin. It also checks the Host, in case
 // the name of another site was made to point here. A public server has other names too, so
@@ -53,9 +52,9 @@ func onlyLocal(public bool, next http.Handler) http.Handler {
 	})
 }
 
-// forPages adds the CORS headers for pages of this machine, and answers the preflight
+// withCORS adds the CORS headers for pages of this machine, and answers the preflight
 // request.
-func forPages(next http.Handler) http.Handler {
+func withCORS(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		header.Set("Accept-Post", sdpType)
@@ -150,15 +149,15 @@ func (k *wrongKeys) count(from netip.Addr) {
 	limit.Allow()
 }
 
-// shares counts how many slots each address holds.
-type shares struct {
+// addressSlots counts how many slots each address holds.
+type addressSlots struct {
 	mu    sync.Mutex
 	taken map[netip.Addr]int
 }
 
 // take takes a slot for an address. It reports false if the address already holds the most
 // it may.
-func (s *shares) take(from netip.Addr, most int) bool {
+func (s *addressSlots) take(from netip.Addr, most int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken[from] >= most {
@@ -171,7 +170,7 @@ func (s *shares) take(from netip.Addr, most int) bool {
 	return true
 }
 
-func (s *shares) release(from netip.Addr) {
+func (s *addressSlots) release(from netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.taken[from]--; s.taken[from] == 0 {

@@ -286,6 +286,7 @@ func (c *Conn) close() error {
 
 	timeout := time.NewTimer(c.options.CloseTimeout)
 	defer timeout.Stop()
+	c.requestAcknowledgement()
 	err := c.flush(timeout.C)
 	if err == nil {
 		c.closeHandshake(timeout.C)
@@ -316,7 +317,6 @@ func (c *Conn) discard() {
 // flush waits until the peer has acknowledged everything.
 func (c *Conn) flush(timeout <-chan time.Time) error {
 	c.messages.SetBufferedAmountLowThreshold(0)
-	c.hurryAcknowledgement()
 	for {
 		waiting := c.messages.BufferedAmount()
 		if waiting == 0 {
@@ -326,15 +326,17 @@ func (c *Conn) flush(timeout <-chan time.Time) error {
 		case <-c.low:
 		case <-c.lifetime.Ended():
 			return fmt.Errorf("%d bytes not delivered: %w", waiting, c.lifetime.Cause())
+		case <-c.peer.broken: // supervise, which would end the connection, has returned
+			return fmt.Errorf("%d bytes not delivered: %w", waiting, c.end(c.brokenTransport()))
 		case <-timeout:
 			return fmt.Errorf("%d bytes not acknowledged within %v", waiting, c.options.CloseTimeout)
 		}
 	}
 }
 
-// hurryAcknowledgement sends a ping behind what the peer has not acknowledged: SCTP
+// requestAcknowledgement sends a ping behind what the peer has not acknowledged: SCTP
 // acknowledges two packets at once, and a single one only after 0.2 s.
-func (c *Conn) hurryAcknowledgement() {
+func (c *Conn) requestAcknowledgement() {
 	if c.pings != nil && c.messages.BufferedAmount() > 0 {
 		c.sendPing()
 	}
@@ -355,6 +357,7 @@ func (c *Conn) closeHandshake(timeout <-chan time.Time) {
 	_ = c.pings.Close()
 	select {
 	case <-c.pingsEnded:
+	case <-c.peer.broken:
 	case <-timeout:
 	}
 }

@@ -24,7 +24,7 @@ const (
 	maxDescription = 64 << 10        // bytes of an offer or an answer
 	maxHeader      = 16 << 10        // bytes of an HTTP header
 	maxComplaint   = 120             // bytes of a server's words in an error
-	deleteTimeout  = 1 * time.Second // the DELETE that ends a session
+	deleteTimeout  = 1 * time.Second // the DELETE that ends a session; CloseTimeout can make it longer
 )
 
 const sdpType = "application/sdp"
@@ -112,7 +112,7 @@ func dial(ctx context.Context, endpoint *url.URL, o *Options) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	signaling := newSignaling(endpoint, o)
+	signaling := newSignalingClient(endpoint, o)
 	messages, err := signaling.connect(ctx, p)
 	if err != nil {
 		signaling.delete()
@@ -133,18 +133,18 @@ func withConnectTimeout(ctx context.Context, o *Options) (context.Context, conte
 	return context.WithTimeoutCause(ctx, o.ConnectTimeout, cause)
 }
 
-// signaling performs the dialer's side of the HTTP exchange.
-type signaling struct {
+// signalingClient performs the dialer's side of the HTTP exchange.
+type signalingClient struct {
 	client   http.Client
 	endpoint *url.URL
 	options  *Options
 	session  *url.URL // to be deleted in the end, or nil
 }
 
-// newSignaling returns a client for one server. It uses no proxy, lets net/http follow no
+// newSignalingClient returns a client for one server. It uses no proxy, lets net/http follow no
 // redirect, and leaves no connection open.
-func newSignaling(endpoint *url.URL, o *Options) *signaling {
-	return &signaling{
+func newSignalingClient(endpoint *url.URL, o *Options) *signalingClient {
+	return &signalingClient{
 		endpoint: endpoint,
 		options:  o,
 		client: http.Client{
@@ -160,7 +160,7 @@ func newSignaling(endpoint *url.URL, o *Options) *signaling {
 }
 
 // connect offers the two channels and waits for the message channel to open.
-func (s *signaling) connect(ctx context.Context, p *peer) (channel, error) {
+func (s *signalingClient) connect(ctx context.Context, p *peer) (channel, error) {
 	if err := p.open(messageLabel, p.messages); err != nil {
 		return nil, err
 	}
@@ -189,7 +189,7 @@ func (s *signaling) connect(ctx context.Context, p *peer) (channel, error) {
 const maxRedirects = 3
 
 // exchange posts the offer and returns the answer.
-func (s *signaling) exchange(ctx context.Context, offer string) (string, error) {
+func (s *signalingClient) exchange(ctx context.Context, offer string) (string, error) {
 	for range maxRedirects + 1 {
 		response, body, err := s.post(ctx, offer)
 		if err != nil {
@@ -208,7 +208,7 @@ func (s *signaling) exchange(ctx context.Context, offer string) (string, error) 
 }
 
 // post sends the offer once.
-func (s *signaling) post(ctx context.Context, offer string) (*http.Response, []byte, error) {
+func (s *signalingClient) post(ctx context.Context, offer string) (*http.Response, []byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint.String(), strings.NewReader(offer))
 	if err != nil {
 		return nil, nil, err
@@ -229,7 +229,7 @@ func (s *signaling) post(ctx context.Context, offer string) (*http.Response, []b
 
 // redirect follows a redirect. It sends the room key to no other server. It does not follow
 // a redirect from this machine to another, or from another to this one.
-func (s *signaling) redirect(location string) error {
+func (s *signalingClient) redirect(location string) error {
 	to, err := s.endpoint.Parse(location)
 	if err != nil || location == "" {
 		return fmt.Errorf("the server redirects to %q, which is no URL", s.words(location))
@@ -271,7 +271,7 @@ func transportError(ctx context.Context, err error) error {
 }
 
 // accept checks the server's response to an offer, and returns the answer.
-func (s *signaling) accept(response *http.Response, body []byte) (string, error) {
+func (s *signalingClient) accept(response *http.Response, body []byte) (string, error) {
 	switch response.StatusCode {
 	case http.StatusCreated:
 	case http.StatusUnauthorized:
@@ -293,10 +293,10 @@ func (s *signaling) accept(response *http.Response, body []byte) (string, error)
 }
 
 // words returns the server's message in one line, without the key.
-func (s *signaling) words(text string) string { return oneLine(s.options.secrets.Text(text)) }
+func (s *signalingClient) words(text string) string { return oneLine(s.options.secrets.Text(text)) }
 
 // locate resolves a Location header. It ignores one that points to another server.
-func (s *signaling) locate(location string) *url.URL {
+func (s *signalingClient) locate(location string) *url.URL {
 	session, err := s.endpoint.Parse(location)
 	if err != nil || location == "" || session.Scheme != s.endpoint.Scheme || session.Host != s.endpoint.Host {
 		return nil
@@ -306,11 +306,11 @@ func (s *signaling) locate(location string) *url.URL {
 
 // delete tells the server that the session is over. It ignores errors: the server may
 // be gone.
-func (s *signaling) delete() {
+func (s *signalingClient) delete() {
 	if s.session == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), deleteTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), max(deleteTimeout, s.options.CloseTimeout))
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodDelete, s.session.String(), nil)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"time"
 
 	"echocast/rtc"
 )
@@ -19,7 +20,7 @@ func Example() {
 	}
 	defer l.Close()
 
-	sender, err := rtc.Dial(ctx, l.URL(), nil)
+	sender, err := rtc.Dial(ctx, l.URL(), &rtc.Options{CloseTimeout: time.Minute})
 	if err != nil {
 		log.Fatal(err)
 	}

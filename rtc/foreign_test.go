@@ -14,7 +14,7 @@ import (
 // speaks with; make browser installs them.
 var foreignLibraries = []string{"node-datachannel", "werift"}
 
-// foreign is a peer on such a library, in a process of its own.
+// foreign is a peer on such a library, in a separate process.
 type foreign struct {
 	t      *testing.T
 	events <-chan struct{ Event, URL string }
@@ -81,14 +81,14 @@ func TestListenersOnOtherWebRTCLibraries(t *testing.T) {
 			f := startForeign(t, library, "serve")
 			url := f.expect("serves")
 			for range 2 {
-				c, err := Dial(testwait.Context(t), url, nil)
+				c, err := Dial(testwait.Context(t), url, patient(nil))
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer c.Close()
 				converse(t, c)
 			}
-			c, err := Dial(testwait.Context(t), url, nil)
+			c, err := Dial(testwait.Context(t), url, patient(nil))
 			if err != nil {
 				t.Fatal(err)
 			}

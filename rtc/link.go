@@ -46,7 +46,7 @@ type dataLink struct {
 	gathered    chan struct{} // closed when own has all candidates
 	theirs      *description  // nil until take is called
 	isOfferer   bool
-	toOpen      []opening
+	toOpen      []channelRequest
 
 	running sync.WaitGroup     // run
 	ctx     context.Context    //nolint:containedctx // of run, which outlives the call that starts it
@@ -61,8 +61,8 @@ type dataLink struct {
 	pathConnected bool
 }
 
-// opening is a data channel to open once the connection is established.
-type opening struct {
+// channelRequest is a data channel to open once the connection is established.
+type channelRequest struct {
 	label string
 	to    chan<- channel
 }
@@ -115,6 +115,7 @@ func newAgent(o *Options, mux ice.UDPMux) (*ice.Agent, error) {
 		ice.WithDisconnectedTimeout(iceDisconnected),
 		ice.WithFailedTimeout(o.iceFailed()),
 		ice.WithKeepaliveInterval(iceKeepalive),
+		ice.WithMaxBindingRequests(iceRequests),
 	}
 	if mux != nil {
 		options = append(options, ice.WithUDPMux(mux))
@@ -138,7 +139,7 @@ func newAgent(o *Options, mux ice.UDPMux) (*ice.Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ice.NewAgentWithOptions(append(options, ice.WithUrls(servers), ice.WithSTUNGatherTimeout(stunGather),
+	return ice.NewAgentWithOptions(append(options, ice.WithUrls(servers), ice.WithSTUNGatherTimeout(o.stunGather()),
 		ice.WithNetworkTypes([]ice.NetworkType{ice.NetworkTypeUDP4, ice.NetworkTypeUDP6}))...)
 }
 
@@ -156,7 +157,7 @@ func (o *Options) iceURLs() (servers []*stun.URI, err error) {
 }
 
 func (l *dataLink) open(label string, to chan<- channel) error {
-	l.toOpen = append(l.toOpen, opening{label, to})
+	l.toOpen = append(l.toOpen, channelRequest{label, to})
 	return nil
 }
 
@@ -190,7 +191,7 @@ func (l *dataLink) describe(ctx context.Context) (string, error) {
 	}); err != nil {
 		return "", fmt.Errorf("no ICE: %v", err)
 	}
-	if err := waitGathered(ctx, l.gathered); err != nil {
+	if err := l.options.waitGathered(ctx, l.gathered); err != nil {
 		return "", err
 	}
 	mu.Lock()

@@ -216,7 +216,7 @@ func withPrint(t *testing.T, body io.ReadCloser, digest string) (io.ReadCloser, 
 // send it.
 func TestPeerThatEndedIsNotAborted(t *testing.T) {
 	from, to := pair(t, nil, nil)
-	from.peer.close() // without a word
+	from.peer.close() // sends no bye
 	link := to.peer.link.(*dataLink)
 	link.running.Wait()
 	if !link.isEnded {

@@ -36,7 +36,7 @@ type Listener struct {
 	url      string
 	accepted chan *Conn
 	slots    chan struct{} // one for each session not yet accepted
-	shares   shares        // of the slots, by address
+	shares   addressSlots  // of the slots, by address
 	wrong    wrongKeys
 	closing  chan struct{} // closed by Close
 	tasks    sync.WaitGroup

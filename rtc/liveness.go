@@ -96,7 +96,6 @@ func silentTicks(interval, timeout time.Duration) int {
 // SCTP packet as a sign of life, not only pongs. A peer with a slow reader has a full
 // receive window, which holds back pings as well as messages, but its acknowledgements
 // still arrive.
-// which holds back pings as well as messages, but its acknowledgements still come.
 type silenceWatch struct {
 	heard   uint64 // bytes received at the last tick
 	silent  int    // ticks since that number grew

@@ -165,7 +165,7 @@ func TestSilentTicks(t *testing.T) {
 }
 
 // foreignServer answers offers as another program would: it sends back what
-// arrives on the message channel and does to other channels what it is told.
+// arrives on the message channel, and calls other for any other channel.
 func foreignServer(t *testing.T, other func(*webrtc.DataChannel)) (link *mediaLink, url string) {
 	t.Helper()
 	p, link := newForeignPeer(t)
@@ -226,7 +226,7 @@ func dialForeign(t *testing.T, o *Options) (c *Conn, foreign *mediaLink) {
 	t.Helper()
 	pinged := make(chan struct{})
 	foreign, url := foreignServer(t, func(dc *webrtc.DataChannel) { readPing(dc, pinged) })
-	c, err := Dial(testwait.Context(t), url, o)
+	c, err := Dial(testwait.Context(t), url, patient(o))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func dialForeign(t *testing.T, o *Options) (c *Conn, foreign *mediaLink) {
 func dialStranger(t *testing.T, o *Options) (c *Conn, foreign *mediaLink) {
 	t.Helper()
 	foreign, url := foreignServer(t, func(dc *webrtc.DataChannel) { _ = dc.Close() })
-	c, err := Dial(testwait.Context(t), url, o)
+	c, err := Dial(testwait.Context(t), url, patient(o))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func TestLog(t *testing.T) {
 	var dialing, listening logBuffer
 	l := listen(t, &Options{Log: listening.logger(slog.LevelInfo)})
 	ctx := logs.Into(testwait.Context(t), dialing.logger(slog.LevelDebug))
-	dialer, err := Dial(ctx, l.URL(), nil)
+	dialer, err := Dial(ctx, l.URL(), patient(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

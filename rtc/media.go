@@ -60,7 +60,7 @@ func newAPI(o *Options, sound bool, mux ice.UDPMux, network transport.Net) *webr
 	engine.SetNetworkTypes([]webrtc.NetworkType{loopbackNetwork()})
 	if o.allowRemote {
 		engine.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
-		engine.SetSTUNGatherTimeout(stunGather)
+		engine.SetSTUNGatherTimeout(o.stunGather())
 	} else {
 		engine.SetIPFilter(net.IP.IsLoopback)
 		engine.SetRemoteIPFilter(net.IP.IsLoopback)
@@ -73,6 +73,7 @@ func newAPI(o *Options, sound bool, mux ice.UDPMux, network transport.Net) *webr
 	}
 	engine.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	engine.SetICETimeouts(iceDisconnected, o.iceFailed(), iceKeepalive)
+	engine.SetICEMaxBindingRequests(iceRequests)
 	engine.SetSCTPMaxMessageSize(uint32(o.MaxMessage))
 	engine.SetSCTPRTOMax(maxRetransmit)
 	engine.DetachDataChannels()
@@ -161,7 +162,7 @@ func (l *mediaLink) describe(ctx context.Context, description webrtc.SessionDesc
 	if err := l.SetLocalDescription(description); err != nil {
 		return "", fmt.Errorf("no local description: %v", err)
 	}
-	if err := waitGathered(ctx, gathered); err != nil {
+	if err := l.options.waitGathered(ctx, gathered); err != nil {
 		return "", err
 	}
 	return l.LocalDescription().SDP, nil

@@ -1,6 +1,7 @@
 package rtc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,17 +27,20 @@ const (
 	iceKeepalive    = 2500 * time.Millisecond
 )
 
+// iceRequests is how often ICE asks whether a path works, every 200 ms, before it drops the path:
+// for 10 s. pion's default is 1.4 s, in which a busy machine may not answer.
+const iceRequests = 50
+
 // maxRetransmit bounds SCTP's wait between two attempts. It also bounds the time until a
 // sender finds out that a slow reader has room again. pion does not announce a window that
 // opens, and the wait would double each time up to SCTP's bound of 60 s.
 const maxRetransmit = time.Second
 
-// Timeouts of one STUN server, and of all servers together. Both are within the time to
-// connect.
-const (
-	stunGather = 2 * time.Second
-	maxGather  = 4 * time.Second
-)
+// stunGather is how long one STUN server may take. All servers together may take twice as long,
+// which is within the time to connect.
+const stunGather = 2 * time.Second
+
+func (o *Options) stunGather() time.Duration { return cmp.Or(o.gather, stunGather) }
 
 func (o *Options) iceFailed() time.Duration { return max(iceFailed, o.PingTimeout) }
 
@@ -225,8 +229,8 @@ func (p *peer) withRelay(text string, err error) (string, error) {
 
 // waitGathered waits for the candidates of this side, so that one exchange is enough. It
 // does not wait long for a server that does not answer.
-func waitGathered(ctx context.Context, gathered <-chan struct{}) error {
-	enough := time.NewTimer(maxGather)
+func (o *Options) waitGathered(ctx context.Context, gathered <-chan struct{}) error {
+	enough := time.NewTimer(2 * o.stunGather())
 	defer enough.Stop()
 	select {
 	case <-gathered:

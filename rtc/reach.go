@@ -54,7 +54,7 @@ func (o *Options) checkReach() error {
 	for _, server := range o.ICEServers {
 		uri, err := stun.ParseURI(server.URL)
 		if err != nil || strings.Contains(server.URL, "@") {
-			return fmt.Errorf("an ICE server is no stun:HOST, turn:HOST or turns:HOST: %q", withoutPassword(server.URL))
+			return fmt.Errorf("ICE server %q must be stun:HOST, turn:HOST or turns:HOST", withoutPassword(server.URL))
 		}
 		relays := uri.Scheme == stun.SchemeTypeTURN || uri.Scheme == stun.SchemeTypeTURNS
 		if relays && (server.Username == "" || server.Credential == "") {
@@ -71,11 +71,10 @@ func (o *Options) checkReach() error {
 // withoutPassword returns an address without the part before its host, which may contain a
 // password.
 func withoutPassword(address string) string {
-	scheme, rest, _ := strings.Cut(address, ":")
-	if at := strings.LastIndex(rest, "@"); at >= 0 {
-		rest = "…" + rest[at:]
+	if at := strings.LastIndex(address, "@"); at >= 0 {
+		return address[:strings.Index(address, ":")+1] + "…" + address[at:]
 	}
-	return scheme + ":" + rest
+	return address
 }
 
 // forPeer returns a copy of o for a peer that is on another machine, or on this

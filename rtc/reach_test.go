@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v4"
@@ -21,7 +22,7 @@ import (
 	"echocast/rtc/rtctest"
 )
 
-// roomKey is a key that must be seen nowhere but in the request's header.
+// roomKey is a key that must appear only in the request's header.
 const roomKey = "canary-6b1f/0123456789=="
 
 // certificate is one for these names, and what trusts it.
@@ -43,7 +44,7 @@ func certificate(t *testing.T, names ...string) (server, client *tls.Config) {
 // talk connects to l and says a word each way.
 func talk(t *testing.T, address string, l *Listener, o *Options) (dialer, accepted *Conn) {
 	t.Helper()
-	dialer, err := Dial(testwait.Context(t), address, o)
+	dialer, err := Dial(testwait.Context(t), address, patient(o))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +192,7 @@ func TestUnsafeOptionsAreRefused(t *testing.T) {
 func TestReachOptions(t *testing.T) {
 	for want, o := range map[string]*Options{
 		"the room key has a character": {Key: "two words"},
-		"no stun:HOST, turn:HOST":      {ICEServers: []ICEServer{{URL: "http://stun.test"}}},
+		"must be stun:HOST, turn:HOST": {ICEServers: []ICEServer{{URL: "http://stun.test"}}},
 		`"turn:…@turn.test"`: {ICEServers: []ICEServer{{URL: "turn:me:canary@turn.test",
 			Username: "me", Credential: "canary"}}},
 		"turn:turn.test needs a user name": {ICEServers: []ICEServer{{URL: "turn:turn.test",
@@ -217,7 +218,7 @@ func second[T any](_ T, err error) error { return err }
 // and TLS learns about a session.
 func TestPublicListener(t *testing.T) {
 	serving, trusting := certificate(t, "studio.test")
-	l, err := NewListener(&Options{Key: roomKey, TLS: serving})
+	l, err := NewListener(patient(&Options{Key: roomKey, TLS: serving}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,15 +301,18 @@ func newRelay(t *testing.T) *rtctest.Relay {
 
 // through are the options for a relay and no other way.
 func through(r *rtctest.Relay) *Options {
-	return &Options{ICEServers: []ICEServer{{r.URL, rtctest.User, rtctest.Credential}}, RelayOnly: true}
+	return &Options{ICEServers: []ICEServer{{r.URL, rtctest.User, rtctest.Credential}}, RelayOnly: true,
+		gather: testwait.Limit}
 }
 
 // Between two peers that use relays only, everything passes through the TURN server.
 func TestRelay(t *testing.T) {
 	t.Parallel()
 	r := newRelay(t)
-	l := listen(t, through(r))
-	dialer, accepted := talk(t, l.URL(), l, through(r))
+	o := through(r)
+	o.PingTimeout, o.CloseTimeout = 3*time.Second, time.Second // the end is a loss
+	l := listen(t, o)
+	dialer, accepted := talk(t, l.URL(), l, o)
 	for _, c := range []*Conn{dialer, accepted} {
 		pair, err := c.peer.link.(*dataLink).agent.GetSelectedCandidatePair()
 		if err != nil || pair.Local.Type() != ice.CandidateTypeRelay || pair.Remote.Type() != ice.CandidateTypeRelay {
@@ -364,7 +368,7 @@ func TestRelayRefuses(t *testing.T) {
 // documentation.
 const seenAs = "203.0.113.7 4242"
 
-// stunServer tells everybody the same address, and counts.
+// stunServer gives everybody the same address, and counts the requests.
 func stunServer(t *testing.T) (url string, asked *atomic.Int64) {
 	t.Helper()
 	socket, err := net.ListenPacket("udp4", "127.0.0.1:0")
@@ -409,7 +413,7 @@ func TestSTUN(t *testing.T) {
 	if asked.Load() < 2 {
 		t.Errorf("the server was asked %d times", asked.Load())
 	}
-	full, err := o.withDefaults()
+	full, err := patient(o).withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -437,5 +441,5 @@ func TestSilentSTUN(t *testing.T) {
 	defer socket.Close()
 	l := listen(t, nil)
 	talk(t, l.URL(), l, &Options{ICEServers: []ICEServer{{URL: "stun:" + socket.LocalAddr().String()},
-		{"turn:" + socket.LocalAddr().String(), "me", "it"}}})
+		{"turn:" + socket.LocalAddr().String(), "me", "it"}}, gather: stunGather})
 }

@@ -120,7 +120,8 @@ type Options struct {
 	ConnectTimeout time.Duration
 
 	// CloseTimeout bounds how long Close waits for the peer to acknowledge what
-	// was sent. The default is 1 s.
+	// was sent. Longer than 1 s, it also bounds the request with which Close ends the
+	// session. The default is 1 s.
 	CloseTimeout time.Duration
 
 	// PingInterval is how long the peer may be silent before it is pinged, and the time
@@ -197,6 +198,7 @@ type Options struct {
 	network func(ctx context.Context, network, address string) (net.Conn, error)
 
 	finish time.Duration // in tests: replaces maxFinish
+	gather time.Duration // in tests: replaces stunGather
 
 	ticks <-chan time.Time // in tests: replaces the ping ticker
 }

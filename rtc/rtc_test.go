@@ -2,6 +2,7 @@ package rtc
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/internal/testwait"
 )
 
@@ -23,17 +22,35 @@ func TestMain(m *testing.M) {
 	if os.Getenv(onlyIPv6Env) != "" {
 		os.Exit(talkOverIPv6())
 	}
-	goleak.VerifyTestMain(m)
+	testwait.RunAndFindLeaks(m)
 }
 
-// Where this is set, the test binary connects to itself on a machine that has
+// If this variable is set, the test binary connects to itself on a machine that has
 // nothing but ::1.
 const onlyIPv6Env = "ECHOCAST_TEST_ONLY_IPV6"
 
-// listen starts a listener that the end of the test closes.
+// patient returns options with the timeouts of tests where o has none: on a busy machine nothing
+// takes too long. A test with ticks of its own keeps the usual PingTimeout, which is a number of
+// them.
+func patient(o *Options) *Options {
+	var full Options
+	if o != nil {
+		full = *o
+	}
+	if full.ticks == nil {
+		full.PingTimeout = cmp.Or(full.PingTimeout, testwait.Limit)
+	}
+	full.ConnectTimeout = cmp.Or(full.ConnectTimeout, testwait.Limit)
+	full.CloseTimeout = cmp.Or(full.CloseTimeout, testwait.Limit)
+	full.finish = cmp.Or(full.finish, testwait.Limit)
+	full.gather = cmp.Or(full.gather, testwait.Limit)
+	return &full
+}
+
+// listen starts a patient listener that the end of the test closes.
 func listen(t testing.TB, o *Options) *Listener {
 	t.Helper()
-	l, err := Listen("127.0.0.1:0", o)
+	l, err := Listen("127.0.0.1:0", patient(o))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +66,7 @@ func listen(t testing.TB, o *Options) *Listener {
 func pair(t testing.TB, dialing, listening *Options) (dialer, accepted *Conn) {
 	t.Helper()
 	l := listen(t, listening)
-	dialer, err := Dial(testwait.Context(t), l.URL(), dialing)
+	dialer, err := Dial(testwait.Context(t), l.URL(), patient(dialing))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -451,6 +468,7 @@ func TestCloseDuringSends(t *testing.T) {
 
 func TestCloseSaysWhatWasNotDelivered(t *testing.T) {
 	from, to := pair(t, &Options{CloseTimeout: 50 * time.Millisecond}, nil)
+	testwait.Receive(t, to.answered) // before, the end of the association counts as a close
 	fill(t, from)
 	err := from.Close()
 	if err == nil || !strings.Contains(err.Error(), "bytes not acknowledged within 50ms") {
@@ -461,6 +479,30 @@ func TestCloseSaysWhatWasNotDelivered(t *testing.T) {
 	}
 	if !errors.Is(err, ErrLost) {
 		t.Errorf("Receive after a close that broke off: %v, want %v", err, ErrLost)
+	}
+}
+
+// If a peer without a ping channel breaks off while Close waits for it, Close ends at once.
+func TestCloseNoticesThatThePeerIsGone(t *testing.T) {
+	l := listen(t, &Options{CloseTimeout: time.Hour})
+	p, _ := newForeignPeer(t)
+	leave := sync.OnceFunc(p.close)
+	defer leave()
+	if err := p.open(messageLabel, p.messages); err != nil {
+		t.Fatal(err)
+	}
+	exchangeOffer(t, p, l.URL())
+	c, err := l.Accept(testwait.Context(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, c)
+	closing := make(chan error, 1)
+	go func() { closing <- c.Close() }()
+	testwait.Receive(t, c.supervised) // nobody else watches the peer
+	leave()
+	if err := testwait.Receive(t, closing); err == nil || !strings.Contains(err.Error(), "bytes not delivered") {
+		t.Errorf("Close: %v", err)
 	}
 }
 
@@ -530,7 +572,7 @@ func BenchmarkDial(b *testing.B) {
 	l := listen(b, nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		dialer, err := Dial(b.Context(), l.URL(), nil)
+		dialer, err := Dial(b.Context(), l.URL(), patient(nil))
 		if err != nil {
 			b.Fatal(err)
 		}

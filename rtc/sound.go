@@ -3,8 +3,10 @@ package rtc
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"strings"
+	"sync"
 
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
@@ -66,9 +68,28 @@ func offersMedia(description string) bool { return strings.Count("\n"+descriptio
 
 // sounds are the tracks of a connection.
 type sounds struct {
-	out       map[string]*webrtc.TrackLocalStaticRTP
+	out       map[string]*outTrack
 	usesMuLaw bool // of out
 	heard     chan Sound
+}
+
+// outTrack is a track that is sent.
+type outTrack struct {
+	*webrtc.TrackLocalStaticRTP
+
+	mu    sync.Mutex
+	clock muLawClock
+}
+
+// muLawClock converts timestamps at 48 kHz to the clock of mu-law. It adds up the differences,
+// because a timestamp at 48 kHz begins again at 0 once a day, and a sixth of it would jump.
+type muLawClock struct{ from, to uint32 }
+
+func (c *muLawClock) convert(timestamp uint32) uint32 {
+	ticks := int32(math.Floor(float64(int32(timestamp-c.from)) / muLawTicks))
+	c.from += uint32(ticks * muLawTicks)
+	c.to += uint32(ticks)
+	return c.to
 }
 
 // Sound is a packet of a track: Opus, or mu-law if its payload type is PayloadMuLaw.
@@ -94,7 +115,7 @@ func (l *mediaLink) receiveSound() error {
 
 // sendSound adds both tracks to the answer, and accepts the tracks that the peer sends.
 func (l *mediaLink) sendSound() error {
-	l.sounds = &sounds{out: make(map[string]*webrtc.TrackLocalStaticRTP), usesMuLaw: l.options.MuLaw,
+	l.sounds = &sounds{out: make(map[string]*outTrack), usesMuLaw: l.options.MuLaw,
 		heard: make(chan Sound, soundBacklog)}
 	l.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { l.sounds.read(track) })
 	capability := opusCapability
@@ -109,7 +130,7 @@ func (l *mediaLink) sendSound() error {
 		if err != nil {
 			return fmt.Errorf("no audio: %v", err)
 		}
-		l.sounds.out[name] = track
+		l.sounds.out[name] = &outTrack{TrackLocalStaticRTP: track}
 	}
 	return nil
 }
@@ -171,7 +192,9 @@ func (c *Conn) Play(track string, packet *rtp.Packet) error {
 	}
 	if c.peer.sound().usesMuLaw {
 		own := *packet // other connections send the same packet
-		own.Timestamp /= muLawTicks
+		out.mu.Lock()
+		own.Timestamp = out.clock.convert(packet.Timestamp)
+		out.mu.Unlock()
 		packet = &own
 	}
 	if err := out.WriteRTP(packet); err != nil {

@@ -67,6 +67,27 @@ func soundArrives(t *testing.T, listener *Options, payload uint8) {
 	}
 }
 
+// Once a day the timestamps of Opus begin again at 0. Those of mu-law go on then, and also where
+// the first timestamp is large.
+func TestMuLawTimestampsGoOn(t *testing.T) {
+	for _, first := range []uint32{0, 960, 1<<31 - 960, 1<<32 - 9600} {
+		var clock muLawClock
+		last := clock.convert(first)
+		shift := first - last*muLawTicks
+		for n := range uint32(100) {
+			timestamp := first + (n+1)*960
+			at := clock.convert(timestamp)
+			if at-last != 160 || timestamp-at*muLawTicks != shift {
+				t.Fatalf("%d becomes %d, and the one before became %d", timestamp, at, last)
+			}
+			last = at
+		}
+		if late := clock.convert(first + 960); last-late != 99*160 {
+			t.Errorf("a late packet is %d before the last", last-late)
+		}
+	}
+}
+
 func TestNoSoundUnlessAskedFor(t *testing.T) {
 	from, to := pair(t, nil, nil)
 	for _, conn := range []*Conn{from, to} {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests and builds the analysers of scripts/lint, a module of its own, and runs them.
+# Tests and builds the analysers of scripts/lint, a separate module, and runs them.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p bin

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 
 	"echocast/audio"
 	"echocast/echo"
@@ -32,6 +33,8 @@ type Input struct {
 	Name   string
 	Audio  Audio // nil until the input is prepared
 	Reader io.Reader
+
+	feed *echo.Feed // reads Audio ahead; nil: nobody does
 }
 
 // InputError reports an error of one input.
@@ -70,7 +73,11 @@ func OpenReader(name string, stdin io.Reader) (*Input, error) {
 		return &Input{Name: name, Reader: stdin}, nil
 	}
 	file, err := os.Open(name)
-	if err != nil {
+	switch isURL := strings.HasPrefix(name, "https://") || strings.HasPrefix(name, "http://"); {
+	case err != nil && isURL:
+		return nil, &InputError{name, errors.New("an input is a file, not a URL; " +
+			"pipe it: curl -s URL | echocast send -")}
+	case err != nil:
 		return nil, &InputError{name, text.WithoutPath(err)}
 	}
 	return &Input{Name: name, Reader: file}, nil
@@ -78,7 +85,7 @@ func OpenReader(name string, stdin io.Reader) (*Input, error) {
 
 // OpenStdin waits for the first byte of stdin, and prepares its audio.
 func OpenStdin(ctx context.Context, stdin io.Reader, o *audio.PrepareOptions) (*Input, error) {
-	first := peeked{Reader: bufio.NewReader(stdin)}
+	first := peekedReader{Reader: bufio.NewReader(stdin)}
 	first.Closer, _ = stdin.(io.Closer)
 	if _, err := first.Peek(1); errors.Is(err, io.EOF) {
 		return nil, &InputError{Title(Stdin), errors.New("the input is empty")}
@@ -86,14 +93,14 @@ func OpenStdin(ctx context.Context, stdin io.Reader, o *audio.PrepareOptions) (*
 	return Open(ctx, Stdin, first, o)
 }
 
-// peeked is standard input after its first byte has been read ahead.
-type peeked struct {
+// peekedReader is standard input after its first byte has been read ahead.
+type peekedReader struct {
 	*bufio.Reader
 	io.Closer
 }
 
 // Close ends a read that blocks, if standard input can be closed.
-func (p peeked) Close() error {
+func (p peekedReader) Close() error {
 	if p.Closer == nil {
 		return nil
 	}
@@ -154,6 +161,15 @@ func (in *Input) IsFile() bool {
 	}
 	info, err := file.Stat()
 	return err == nil && info.Mode().IsRegular()
+}
+
+// Warnings returns the remarks of Audio, or none while it is still being read: they are
+// complete only at its end.
+func (in *Input) Warnings() []string {
+	if in.feed != nil && in.feed.IsReading() {
+		return nil
+	}
+	return in.Audio.Warnings()
 }
 
 // Title returns the name of the input in messages.

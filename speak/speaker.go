@@ -77,6 +77,7 @@ func (s *Speaker) speak(ctx context.Context, in *Input) error {
 	options.Abort = in.Abort
 	feed := echo.NewFeed(in.Audio, options)
 	defer feed.Close()
+	in.feed = feed
 	words := func() []echo.WordTiming { return timings.Of(in.Audio.Words(), feed.Begin()) }
 	for {
 		if err := s.say(ctx, in, echo.Speech{Samples: feed, Name: in.Name, Abort: feed.Abort, MoreWords: words}); err != nil {

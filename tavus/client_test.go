@@ -23,7 +23,7 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-// canary is a key that must not be seen anywhere.
+// canary is a key that must not appear anywhere.
 const canary = `canary-"key"/+&-5f0c1d`
 
 func newKey(t *testing.T) tavus.Key {
@@ -163,7 +163,7 @@ func TestAnswersInOldAndNewFieldNames(t *testing.T) {
 	if private.JoinURL() != "https://tavus.daily.co/c0ffee1234567890?t=eyJ.fake.token" {
 		t.Error(private.JoinURL())
 	}
-	if !verbose.Over() || len(verbose.Events) != 3 || verbose.Shutdown != "participant_left_timeout" {
+	if !verbose.HasEnded() || len(verbose.Events) != 3 || verbose.Shutdown != "participant_left_timeout" {
 		t.Errorf("%+v", verbose)
 	}
 }
@@ -357,7 +357,7 @@ func TestRetries(t *testing.T) {
 				client := inMemory(t, server)
 				server.Add("n")
 				tried := 0
-				client.HTTP.Transport = counting{client.HTTP.Transport, &tried}
+				client.HTTP.Transport = countingTransport{client.HTTP.Transport, &tried}
 				server.Fail(c.fault)
 				start := time.Now()
 				if err := c.call(t.Context(), client); (err == nil) != c.ok {
@@ -374,12 +374,12 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-type counting struct {
+type countingTransport struct {
 	http.RoundTripper
 	n *int
 }
 
-func (c counting) RoundTrip(r *http.Request) (*http.Response, error) {
+func (c countingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	*c.n++
 	return c.RoundTripper.RoundTrip(r)
 }

@@ -207,8 +207,8 @@ func (i Info) JoinURL() string {
 	return i.URL + separator + "t=" + url.QueryEscape(i.Token)
 }
 
-// Over reports whether the conversation has ended.
-func (i Info) Over() bool { return i.Status == Ended }
+// HasEnded reports whether the conversation has ended.
+func (i Info) HasEnded() bool { return i.Status == Ended }
 
 // CreateConversation creates a conversation, which costs money until it ends. Prefer Open,
 // which makes sure that it ends. The call is not retried. After any error except an
@@ -275,7 +275,7 @@ func (c *Client) EndConversation(ctx context.Context, id string) error {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusGone, http.StatusUnprocessableEntity:
 		// The documentation does not say how the service answers if the conversation has
 		// already ended.
-		if info, look := c.Conversation(ctx, id, false); look == nil && info.Over() {
+		if info, look := c.Conversation(ctx, id, false); look == nil && info.HasEnded() {
 			return nil
 		}
 	}

@@ -81,8 +81,8 @@ func (e *TransportError) Error() string { return e.text }
 // Unwrap returns the cause of the caller's context, if that ended the call.
 func (e *TransportError) Unwrap() error { return e.cause }
 
-// Unsent reports whether the service certainly did not receive the request.
-func (e *TransportError) Unsent() bool { return e.isUnsent }
+// WasNotSent reports whether the service certainly did not receive the request.
+func (e *TransportError) WasNotSent() bool { return e.isUnsent }
 
 // Is lets errors.Is match errors of the network and of deadlines.
 func (e *TransportError) Is(target error) bool { return errors.Is(e.err, target) }

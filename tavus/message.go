@@ -19,7 +19,6 @@ const (
 // is not Unsent, and after a status of 500 or more other than 502, the message may have
 // been delivered. The service delivers messages in the order of their requests, so callers
 // must wait for one call to return before they make the next.
-// the next.
 //
 // https://docs.tavus.io/api-reference/conversations/send-app-message
 func (c *Client) SendAppMessage(ctx context.Context, conversation string, message []byte) error {

@@ -194,7 +194,7 @@ func (c *Client) endByName(ctx context.Context, name string) (n int, err error) 
 		return 0, err
 	}
 	for _, info := range found {
-		if info.Over() {
+		if info.HasEnded() {
 			continue
 		}
 		if err := c.EndConversation(ctx, info.ID); err != nil {
@@ -226,7 +226,7 @@ func EndNamed(ctx context.Context, client *Client, name string) error {
 		if err != nil {
 			return err
 		}
-		if strings.HasPrefix(info.Name, name+"-") && idPattern().MatchString(info.ID) && !info.Over() {
+		if strings.HasPrefix(info.Name, name+"-") && idPattern().MatchString(info.ID) && !info.HasEnded() {
 			if err := client.EndConversation(ctx, info.ID); err != nil {
 				return err
 			}
@@ -260,7 +260,7 @@ func (c *Conversation) Close(ctx context.Context) error {
 }
 
 func (c *Conversation) end(ctx context.Context, client *Client) error {
-	if !c.Over() {
+	if !c.HasEnded() {
 		if err := client.EndConversation(ctx, c.ID); err != nil {
 			return err
 		}

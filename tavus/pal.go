@@ -87,7 +87,7 @@ func (f *Face) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// EchoPAL describes a PAL in echo mode that is to be created.
+// EchoPAL describes a PAL in echo mode, for CreatePAL.
 type EchoPAL struct {
 	Face string // the id of its default face; required
 	Name string // empty: "echocast echo"

@@ -89,7 +89,10 @@ func newEntry(client *Client, spec Spec) (*entry, error) {
 	lock := flock.New(path+lockSuffix, flock.SetPermissions(0o600))
 	_ = lock.Lock() // without file locks, inUse counts the entry as in use
 	heldLocks.Store(path, lock)
-	return e, e.write(e)
+	if err := e.write(e); err != nil {
+		return nil, errors.Join(err, e.remove())
+	}
+	return e, nil
 }
 
 func stateDir(dir string) (string, error) {

@@ -66,8 +66,8 @@ func (u *Utterance) Outcome() string {
 	return string(u.Receipt.Outcome)
 }
 
-// judgement returns the class of an outcome: good, fair or bad.
-func judgement(outcome string) string {
+// outcomeClass returns the class of an outcome: good, fair or bad.
+func outcomeClass(outcome string) string {
 	switch echo.Outcome(outcome) {
 	case echo.Finished, echo.Sent:
 		return "good"
@@ -98,7 +98,7 @@ func sumOutcomes(outcomes map[string]int) (text, worst string) {
 	}
 	worst = "good"
 	for _, level := range []string{"fair", "bad"} {
-		if slices.ContainsFunc(names, func(name string) bool { return judgement(name) == level }) {
+		if slices.ContainsFunc(names, func(name string) bool { return outcomeClass(name) == level }) {
 			worst = level
 		}
 	}

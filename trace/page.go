@@ -274,7 +274,7 @@ func (c *page) rows(sessions []*Session) {
 func rowOf(u *Utterance, number int) row {
 	r := row{
 		Number: number, Name: u.title(), ID: u.ID,
-		Outcome: echo.Outcome(u.Outcome()).Words(), Judgement: judgement(u.Outcome()),
+		Outcome: echo.Outcome(u.Outcome()).Words(), Judgement: outcomeClass(u.Outcome()),
 		Begins: fmt.Sprintf("%.3f s", u.From), Sent: fmt.Sprintf("%.3f s", u.seconds(u.Samples)), Chunks: u.Chunks,
 		Spoken: "–", FirstAudio: "–", Underruns: u.Underruns, UnderrunsBy: "by the clock",
 	}

@@ -55,6 +55,7 @@ func (r *Recorder) Close() error {
 	r.mu.Lock()
 	if !r.isClosed {
 		r.isClosed = true
+		r.encodeGap(r.now())
 		close(r.wake)
 	}
 	r.mu.Unlock()
@@ -68,7 +69,7 @@ func (r *Recorder) Observe(m echo.Moment) {
 		m.At = time.Now()
 	}
 	e := Entry{
-		Kind: Kind(m.Kind), T: r.seconds(m.At), ID: m.InferenceID, Text: scrub(m.Text), Rate: m.Rate,
+		Kind: Kind(m.Kind), T: r.seconds(m.At), ID: m.InferenceID, Text: removeSecrets(m.Text), Rate: m.Rate,
 		Position: m.Position, Samples: m.Samples, Bytes: m.Bytes, Last: m.Last, Event: eventOf(m.Event),
 	}
 	if len(m.PCM) > 0 {
@@ -79,7 +80,7 @@ func (r *Recorder) Observe(m echo.Moment) {
 	}
 	if m.Receipt != nil {
 		receipt := *m.Receipt
-		receipt.Error = scrub(receipt.Error)
+		receipt.Error = removeSecrets(receipt.Error)
 		e.Receipt = &receipt
 	}
 	r.record(e)
@@ -108,7 +109,7 @@ func (c *recorded) Send(ctx context.Context, msg []byte) error {
 	e := Entry{Kind: KindOut, T: c.r.now()}
 	err := c.conn.Send(ctx, msg)
 	if err != nil {
-		e.Error = scrub(err.Error())
+		e.Error = removeSecrets(err.Error())
 	} else {
 		e.Accepted = new(c.r.now())
 	}
@@ -124,7 +125,7 @@ func (c *recorded) Receive(ctx context.Context) ([]byte, error) {
 	}
 	e := Entry{Kind: KindIn, T: c.r.now()}
 	if err != nil {
-		e.Error = scrub(err.Error())
+		e.Error = removeSecrets(err.Error())
 	} else {
 		e.setMessage(msg)
 	}
@@ -157,14 +158,19 @@ func (r *Recorder) record(e Entry) {
 		r.missing++
 		return
 	}
-	if r.missing > 0 {
-		r.encode(Entry{Kind: KindGap, T: e.T, Lines: r.missing})
-		r.missing = 0
-	}
+	r.encodeGap(e.T)
 	r.encode(e)
 	select {
 	case r.wake <- struct{}{}:
 	default: // the writer is awake already
+	}
+}
+
+// encodeGap appends a line that counts the lines dropped since the last gap, if there are any.
+func (r *Recorder) encodeGap(at float64) {
+	if r.missing > 0 {
+		r.encode(Entry{Kind: KindGap, T: at, Lines: r.missing})
+		r.missing = 0
 	}
 }
 
@@ -219,5 +225,5 @@ var secretParts = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`([a-zA-Z][a-zA-Z0-9+.-]*://)(?:[^\s/?#"@]*@)?([^\s?#"]*)(?:[?#][^\s"]*)?`)
 })
 
-// scrub removes the secret parts of addresses in a text.
-func scrub(text string) string { return secretParts().ReplaceAllString(text, "$1$2") }
+// removeSecrets removes the secret parts of addresses in a text.
+func removeSecrets(text string) string { return secretParts().ReplaceAllString(text, "$1$2") }

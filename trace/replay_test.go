@@ -19,13 +19,13 @@ import (
 	"echocast/replica"
 )
 
-// listener keeps what is sent over a link, and when.
+// listener records what is sent over a link, and when.
 type listener struct {
 	*link
 	begin time.Time
 	got   []heardMessage
-	after int         // calls then after so many messages
-	then  func(*link) // in a goroutine of its own
+	after int         // number of messages after which then is called
+	then  func(*link) // in another goroutine
 	calls sync.WaitGroup
 }
 

@@ -118,7 +118,7 @@ func (t *timeline) utterances(s *Session) *lane {
 	for i := range clip(s.Utterances) {
 		u := &s.Utterances[i]
 		words := echo.Outcome(u.Outcome()).Words()
-		l.Blocks = append(l.Blocks, t.block("u "+judgement(u.Outcome()), u.title(), Span{u.From, u.To, words}))
+		l.Blocks = append(l.Blocks, t.block("u "+outcomeClass(u.Outcome()), u.title(), Span{u.From, u.To, words}))
 	}
 	return l
 }
@@ -282,7 +282,7 @@ func (t *timeline) buffer(s *Session) *lane {
 	for _, level := range levels {
 		top = max(top, level.Seconds)
 	}
-	step := nice(top / 3)
+	step := roundStep(top / 3)
 	for value := step; value < top*1.02; value += step {
 		l.Scale = append(l.Scale, tick{percent(value, top*1.12), shortTime(value)})
 	}
@@ -346,7 +346,7 @@ func (t *timeline) sound(s *Session) *lane {
 	if count > mostPoints {
 		width = t.Length / mostPoints
 	}
-	heard, ghost := wave{width: width}, wave{width: width}
+	heard, ghost := waveOutline{width: width}, waveOutline{width: width}
 	for i := range s.Chunks {
 		c := &s.Chunks[i]
 		parts := len(c.Peaks) / 2
@@ -370,9 +370,9 @@ func (t *timeline) sound(s *Session) *lane {
 	return l
 }
 
-// wave draws the outline of a waveform: the maxima from left to right, and then the minima
+// waveOutline draws the outline of a waveform: the maxima from left to right, and then the minima
 // from right to left.
-type wave struct {
+type waveOutline struct {
 	width float64 // parts closer than this are merged
 	d     pen
 	parts []wavePart
@@ -383,7 +383,7 @@ type wavePart struct {
 	low, high int
 }
 
-func (w *wave) add(from, to float64, low, high int) {
+func (w *waveOutline) add(from, to float64, low, high int) {
 	low, high = min(max(low, -127), 127), min(max(high, -127), 127)
 	if n := len(w.parts); n > 0 {
 		last := &w.parts[n-1]
@@ -399,7 +399,7 @@ func (w *wave) add(from, to float64, low, high int) {
 }
 
 // flush draws the contiguous parts.
-func (w *wave) flush() {
+func (w *waveOutline) flush() {
 	if len(w.parts) == 0 {
 		return
 	}
@@ -416,7 +416,7 @@ func (w *wave) flush() {
 	w.parts = w.parts[:0]
 }
 
-func (w *wave) String() string {
+func (w *waveOutline) String() string {
 	w.flush()
 	return w.d.String()
 }
@@ -446,7 +446,7 @@ func (p *pen) number(v, parts float64) {
 
 // ticks returns the ticks of the time axis. The script of the page adds finer ones.
 func ticks(length float64) (all []tick) {
-	step := nice(length / 10)
+	step := roundStep(length / 10)
 	for i := 0; float64(i)*step <= length; i++ {
 		t := tick{percent(float64(i)*step, length), clockTime(float64(i)*step, step)}
 		all = append(all, t)
@@ -454,8 +454,8 @@ func ticks(length float64) (all []tick) {
 	return all
 }
 
-// nice returns the smallest round step that is at least this many seconds.
-func nice(atLeast float64) float64 {
+// roundStep returns the smallest round step that is at least this many seconds.
+func roundStep(atLeast float64) float64 {
 	if !(atLeast > 0) {
 		return 1
 	}

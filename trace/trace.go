@@ -22,7 +22,7 @@
 //	begin      an utterance begins: id, text (its name), rate (Hz)
 //	input      samples were read from its source: id, position, samples
 //	chunk      the connection accepted a chunk at t: id, position, samples, bytes (of the message),
-//	           last (true on the last), due (seconds: when it was to be sent), peaks
+//	           last (true on the last), due (seconds: when it should have been sent), peaks
 //	interrupt  an interrupt was sent to the replica: id, text (why)
 //	event      an event was received from the room: event
 //	receipt    an utterance is over: id, receipt

@@ -16,27 +16,25 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/echo"
 	"echocast/internal/redact"
 	"echocast/internal/testwait"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
-// still is a connection that delivers fixed messages.
-type still struct {
+// fixedConn is a connection that delivers fixed messages.
+type fixedConn struct {
 	in   [][]byte
 	fail error
 }
 
-func (s *still) Send(context.Context, []byte) error {
+func (s *fixedConn) Send(context.Context, []byte) error {
 	time.Sleep(2 * time.Millisecond)
 	return s.fail
 }
 
-func (s *still) Receive(context.Context) ([]byte, error) {
+func (s *fixedConn) Receive(context.Context) ([]byte, error) {
 	if len(s.in) == 0 {
 		return nil, errors.New(`dial "wss://me:secret@room.example/x?t=secret": gone`)
 	}
@@ -62,7 +60,7 @@ func TestRoundTrip(t *testing.T) {
 		var file bytes.Buffer
 		rec := NewRecorder(&file, "echocast 1.2.3")
 		begin := time.Now()
-		conn := rec.Conn(&still{in: [][]byte{[]byte(`{"event_type": "a<b>&c", "n": 1.50}`), []byte("not json\n")}})
+		conn := rec.Conn(&fixedConn{in: [][]byte{[]byte(`{"event_type": "a<b>&c", "n": 1.50}`), []byte("not json\n")}})
 		time.Sleep(1500 * time.Microsecond)
 		if err := conn.Send(t.Context(), []byte(`{"x":[1,2]}`)); err != nil {
 			t.Fatal(err)
@@ -120,32 +118,48 @@ func TestRoundTrip(t *testing.T) {
 	})
 }
 
-// slow is a disk that accepts nothing until it is released.
-type slow struct {
+// slowDisk is a disk that accepts nothing until it is released.
+type slowDisk struct {
 	bytes.Buffer
-	open chan struct{}
+	reached chan struct{} // holds one when a write waits
+	open    chan struct{}
 }
 
-func (s *slow) Write(p []byte) (int, error) {
+func (s *slowDisk) Write(p []byte) (int, error) {
+	select {
+	case s.reached <- struct{}{}:
+	default:
+	}
 	<-s.open
 	return s.Buffer.Write(p)
 }
 
 // A disk that hangs blocks nobody and costs limited memory; what is missing is reported.
 func TestSlowDisk(t *testing.T) {
-	disk := &slow{open: make(chan struct{})}
+	for _, continues := range []bool{false, true} {
+		recordOnSlowDisk(t, continues)
+	}
+}
+
+// recordOnSlowDisk records more than may wait and, if it continues, a line after the disk is back.
+func recordOnSlowDisk(t *testing.T, continues bool) {
+	t.Helper()
+	disk := &slowDisk{reached: make(chan struct{}, 1), open: make(chan struct{})}
 	rec := NewRecorder(disk, "")
-	conn := rec.Conn(&still{})
+	testwait.Receive(t, disk.reached) // with the first line of a trace
+	conn := rec.Conn(&fixedConn{})
 	msg := append(append([]byte(`"`), bytes.Repeat([]byte("x"), 1<<20)...), '"')
-	const sent = 24
-	for range sent {
+	const fit, lost = mostPending >> 20, 2
+	for range fit + lost {
 		_ = conn.Send(t.Context(), msg)
 	}
 	close(disk.open)
-	for ctx := testwait.Context(t); rec.waiting() > 0 && ctx.Err() == nil; {
+	for ctx := testwait.Context(t); continues && rec.waiting() > 0 && ctx.Err() == nil; {
 		time.Sleep(time.Millisecond)
 	}
-	rec.Observe(echo.Moment{Kind: echo.MomentConnected})
+	if continues {
+		rec.Observe(echo.Moment{Kind: echo.MomentConnected})
+	}
 	if err := rec.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -158,8 +172,8 @@ func TestSlowDisk(t *testing.T) {
 			missing += e.Lines
 		}
 	}
-	if missing == 0 || out+missing != sent {
-		t.Errorf("%d lines, %d missing of %d", out, missing, sent)
+	if out != fit || missing != lost {
+		t.Errorf("continues %v: %d lines, %d missing, want %d and %d", continues, out, missing, fit, lost)
 	}
 }
 
@@ -169,15 +183,15 @@ func (r *Recorder) waiting() int {
 	return r.pending.Len()
 }
 
-type full struct{}
+type fullDisk struct{}
 
-func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+func (fullDisk) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
 // A full disk is reported once, at the end.
 func TestFullDisk(t *testing.T) {
-	rec := NewRecorder(full{}, "")
+	rec := NewRecorder(fullDisk{}, "")
 	var senders sync.WaitGroup
-	conn := rec.Conn(&still{})
+	conn := rec.Conn(&fixedConn{})
 	for range 8 {
 		senders.Go(func() {
 			if err := conn.Send(t.Context(), []byte("{}")); err != nil {
@@ -248,15 +262,15 @@ func FuzzRead(f *testing.F) {
 		if strings.Contains(page.String(), "NaN") != strings.Contains(pageJS, "NaN") {
 			t.Log("a figure is NaN") // where the trace says so in words
 		}
-		_ = Replay(t.Context(), Read(bytes.NewReader(data)), deaf{}, &ReplayOptions{Burst: true})
+		_ = Replay(t.Context(), Read(bytes.NewReader(data)), lostConn{}, &ReplayOptions{Burst: true})
 	})
 }
 
-// deaf is a connection that is gone.
-type deaf struct{}
+// lostConn is a connection that is gone.
+type lostConn struct{}
 
-func (deaf) Send(context.Context, []byte) error      { return io.EOF }
-func (deaf) Receive(context.Context) ([]byte, error) { return nil, io.EOF }
+func (lostConn) Send(context.Context, []byte) error      { return io.EOF }
+func (lostConn) Receive(context.Context) ([]byte, error) { return nil, io.EOF }
 
 func TestPercentile(t *testing.T) {
 	hundred := make([]float64, 100)
@@ -306,7 +320,7 @@ func TestRecorderRedacts(t *testing.T) {
 	var file bytes.Buffer
 	rec := NewRecorder(&file, "")
 	rec.Redact = redact.New("hunter2&more").Text
-	conn := rec.Conn(&still{in: [][]byte{[]byte(`{"event_type":"x","said":"hunter2&more"}`),
+	conn := rec.Conn(&fixedConn{in: [][]byte{[]byte(`{"event_type":"x","said":"hunter2&more"}`),
 		[]byte("not json: hunter2&more")}})
 	if err := conn.Send(t.Context(), []byte(`{"text":"hunter2"}`)); err != nil {
 		t.Fatal(err)

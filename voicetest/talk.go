@@ -113,7 +113,7 @@ var figures = []figure{
 		func(m *measured) (float64, bool) { return m.receipt.LeadSeconds, m.receipt.Chunks > 0 }},
 	{"interrupt", true, "from the interrupt until the replica said that it stopped",
 		func(m *measured) (float64, bool) { return m.interrupt.Seconds(), m.interrupt >= 0 }},
-	{"factor", false, "how fast the audio came, where 1 is the speed of speech",
+	{"factor", false, "how fast the audio arrived, where 1 is real time",
 		func(m *measured) (float64, bool) {
 			if m.receipt.Input == nil {
 				return 0, false

@@ -8,20 +8,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/echo"
 	"echocast/hear"
+	"echocast/internal/testwait"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
-// folder is a folder with a file of so many samples of sound at 24 kHz.
+// folder makes a folder with a file of sound at 24 kHz.
 func folder(t *testing.T, samples int) string {
 	t.Helper()
 	file := hear.WAVHeader(24000)
@@ -168,20 +168,28 @@ say:
 	}
 }
 
-// The time of an interrupt runs from the request until the replica confirms it.
+// The time of an interrupt runs from the request until the replica confirms it. The file is sent
+// about a second ahead: on a slow machine too, most of it is left.
 func TestInterruptIsTimed(t *testing.T) {
 	t.Parallel()
-	all := results(t, folder(t, 48000), `
+	all := results(t, folder(t, 50*24000), `
+at_most: {interrupt: 50s}
 say:
-  - {file: a.wav, interrupt_after: 300ms, expect: interrupted, at_most: {interrupt: 1.9s}}
+  - {file: a.wav, interrupt_after: 300ms, expect: interrupted}
   - {file: a.wav, interrupt_after: 300ms, expect: interrupted, at_most: {interrupt: 200ms}, faults: [delay=250ms]}
   - {command: "cat a.wav; sleep 50", interrupt_after: 300ms, expect: interrupted}
 `)
-	if r := all[0]; !r.Passed || r.Figures["interrupt"] <= 0 {
+	if r := all[0]; !r.Passed {
 		t.Errorf("%s%v", r.Text(), r.Figures)
 	}
-	if r := all[1]; r.Passed || r.Figures["interrupt"] < 0.25 || !strings.HasPrefix(r.Failures[0], "interrupt is ") {
+	if r := all[1]; r.Passed || !strings.HasPrefix(r.Failures[0], "interrupt is ") {
 		t.Errorf("%s%v", r.Text(), r.Figures)
+	}
+	took, isKnown := all[0].Figures["interrupt"]
+	delayed, isKnownToo := all[1].Figures["interrupt"]
+	// On a machine that stands still for two seconds, one of them is not known.
+	if !isKnown && !isKnownToo || isKnown && took <= 0 || isKnownToo && delayed < 0.25 {
+		t.Errorf("the interrupts took %v s and %v s", took, delayed)
 	}
 	if r := all[2]; !r.Passed || r.Seconds > 40 {
 		t.Errorf("%s%v", r.Text(), r.Seconds)
@@ -194,7 +202,7 @@ func TestFails(t *testing.T) {
 	all := results(t, folder(t, 2400), `
 say:
   - {file: a.wav, faults: [delay=300ms], at_most: {first_audio: 250ms}}
-  - command: head -c 4844 a.wav; sleep 0.6; cat a.wav
+  - command: head -c 4844 a.wav; sleep 3; cat a.wav
     format: s16le
     rate: 24000
     channels: 1
@@ -209,14 +217,14 @@ say:
   - {command: yes text}
 `)
 	for i, says := range []string{
-		"first_audio is ", "gaps is 1, and at most 0 is expected", "lead is ", "heard in full: 0.10 s",
+		"first_audio is ", "gaps is [1-9][0-9]*, and at most 0 is expected", "lead is ", "heard in full: 0.10 s",
 		"open ", "the command ended with exit status 3: no key", "the command ended with exit status 4: broken",
 		"it was not over after 200ms", "first_audio is not known, and at most 9.00 s is expected",
 		"unsupported audio format",
 	} {
 		r := all[i]
 		said := strings.Join(append(r.Failures, r.Error), "\n")
-		if r.Passed || !strings.Contains(said, says) || !strings.HasPrefix(r.Text(), "FAIL  talk: ") {
+		if r.Passed || !regexp.MustCompile(says).MatchString(said) || !strings.HasPrefix(r.Text(), "FAIL  talk: ") {
 			t.Errorf("%d: %q, want %q", i, said, says)
 		}
 	}

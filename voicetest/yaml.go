@@ -105,7 +105,7 @@ func ownKeys(i *Item) []field {
 		{"format", "of raw samples, such as s16le", text(&i.Format)},
 		{"rate", "of raw samples, in Hz", number(&i.Rate)},
 		{"channels", "of raw samples", number(&i.Channels)},
-		{"interrupt_after", "interrupt the replica when it has spoken so long", duration(&i.InterruptAfter)},
+		{"interrupt_after", "interrupt the replica when it has spoken this long", duration(&i.InterruptAfter)},
 	}
 }
 

@@ -55,10 +55,11 @@ type Receiver struct {
 	events  chan echo.Event
 	bodies  chan struct{} // one slot for each callback in memory
 	over    chan struct{} // closed by Close
+	closing sync.Once
 	socket  net.Listener
 	server  http.Server
-	ended   sync.WaitGroup
-	failed  chan error
+	ended   chan struct{} // closed when the server has ended
+	failed  error         // why; read it after ended is closed
 
 	seed    maphash.Seed
 	handing chan struct{} // one slot, held while an event is passed on
@@ -79,7 +80,7 @@ func Listen(address string, o *Options) (*Receiver, error) {
 	}
 	r := &Receiver{
 		path: "/" + cmp.Or(path, strings.ToLower(rand.Text())), socket: socket, events: make(chan echo.Event),
-		bodies: make(chan struct{}, maxBodies), over: make(chan struct{}), failed: make(chan error, 1),
+		bodies: make(chan struct{}, maxBodies), over: make(chan struct{}), ended: make(chan struct{}),
 		seed: maphash.MakeSeed(), handing: make(chan struct{}, 1),
 	}
 	if o != nil {
@@ -99,7 +100,10 @@ func Listen(address string, o *Options) (*Receiver, error) {
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          log.New(io.Discard, "", 0),
 	}
-	r.ended.Go(func() { r.failed <- r.server.Serve(socket) })
+	go func() {
+		defer close(r.ended)
+		r.failed = r.server.Serve(socket)
+	}()
 	return r, nil
 }
 
@@ -190,13 +194,13 @@ func (r *Receiver) remember(hash uint64) {
 	r.oldest = (r.oldest + 1) % maxKnown
 }
 
-// Next returns the next callback as an event, or the cause of ctx.
+// Next returns the next callback as an event, the cause of ctx, or why the server has ended.
 func (r *Receiver) Next(ctx context.Context) (echo.Event, error) {
 	select {
 	case event := <-r.events:
 		return event, nil
-	case err := <-r.failed:
-		return echo.Event{}, fmt.Errorf("webhook: %w", err)
+	case <-r.ended:
+		return echo.Event{}, fmt.Errorf("webhook: %w", r.failed)
 	case <-ctx.Done():
 		return echo.Event{}, context.Cause(ctx)
 	}
@@ -216,14 +220,15 @@ func (r *Receiver) ReceiveEvent(ctx context.Context, conversation string) ([]byt
 	}
 }
 
-// Close ends the server. It waits for the callbacks that are being answered.
+// Close ends the server. It waits for the callbacks that are being answered. It may be called
+// twice.
 func (r *Receiver) Close() error {
-	close(r.over)
+	r.closing.Do(func() { close(r.over) })
 	ctx, cancel := context.WithTimeout(context.Background(), r.options.Linger)
 	defer cancel()
 	if r.server.Shutdown(ctx) != nil {
 		_ = r.server.Close() // closes the connections of slow clients
 	}
-	r.ended.Wait()
+	<-r.ended
 	return nil
 }

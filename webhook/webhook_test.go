@@ -3,6 +3,7 @@ package webhook_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -13,15 +14,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/echo"
 	"echocast/internal/testwait"
 	"echocast/webhook"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(int) { http.DefaultClient.CloseIdleConnections() }))
+	testwait.RunAndFindLeaks(m, http.DefaultClient.CloseIdleConnections)
 }
 
 func listen(t *testing.T, address string, o *webhook.Options) *webhook.Receiver {
@@ -30,7 +29,10 @@ func listen(t *testing.T, address string, o *webhook.Options) *webhook.Receiver 
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = r.Close() })
+	t.Cleanup(func() {
+		_ = r.Close()
+		_ = r.Close() // it may be called twice
+	})
 	return r
 }
 
@@ -160,6 +162,17 @@ func TestReceiveEventFiltersByConversation(t *testing.T) {
 	}
 }
 
+// After the end of the receiver every call says so, not only the first.
+func TestNextAfterTheEnd(t *testing.T) {
+	r := listen(t, ":0/x", nil)
+	_ = r.Close()
+	for range 2 {
+		if _, err := r.Next(testwait.Context(t)); !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+}
+
 // Only a few large bodies are held at a time: the others wait unread, and are answered.
 func TestLargeBodiesAreLimited(t *testing.T) {
 	r := listen(t, ":0/x", nil)
@@ -170,7 +183,7 @@ func TestLargeBodiesAreLimited(t *testing.T) {
 		body := joined("c1", i)
 		go func() {
 			request, err := http.NewRequestWithContext(testwait.Context(t), "POST", r.URL(),
-				&counted{bytes.NewReader([]byte(body)), read})
+				&notifyingReader{bytes.NewReader([]byte(body)), read})
 			if err != nil {
 				t.Error(err)
 				return
@@ -207,13 +220,13 @@ func TestLargeBodiesAreLimited(t *testing.T) {
 	}
 }
 
-// counted tells when a body is read for the first time.
-type counted struct {
+// notifyingReader reports when a body is read for the first time.
+type notifyingReader struct {
 	io.Reader
 	read chan<- struct{}
 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (c *notifyingReader) Read(p []byte) (int, error) {
 	if c.read != nil {
 		c.read <- struct{}{}
 		c.read = nil

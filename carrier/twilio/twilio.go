@@ -71,8 +71,7 @@ func sid(kind string) string {
 	return kind + hex.EncodeToString(random[:])
 }
 
-// message is a message in either direction. It leaves out the fields that its event does not
-// have.
+// message is a message to the bot. It leaves out the fields that its event does not have.
 type message struct {
 	Event     string `json:"event"`
 	Protocol  string `json:"protocol,omitempty"`
@@ -166,7 +165,14 @@ func encode(m message) carrier.Message {
 
 // Read reads media, mark and clear. Twilio accepts no other messages.
 func (s *Stream) Read(in carrier.Message) (carrier.Order, error) {
-	var m message
+	var m struct { // not message: bots send other fields as strings, as numbers, or not at all
+		Event     string `json:"event"`
+		StreamSID string `json:"streamSid"`
+		Media     *struct {
+			Payload []byte `json:"payload"`
+		} `json:"media"`
+		Mark *mark `json:"mark"`
+	}
 	if in.IsBinary {
 		return carrier.Order{}, fmt.Errorf("a binary message of %d bytes; a Media Stream is text", len(in.Data))
 	}

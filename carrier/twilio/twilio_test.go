@@ -2,6 +2,7 @@ package twilio
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"echocast/carrier"
@@ -35,7 +36,7 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	if len(s.Cleared()) != 0 {
-		t.Error("a clear has an answer of its own")
+		t.Error("Twilio answers a clear")
 	}
 }
 
@@ -44,6 +45,25 @@ func TestMessages(t *testing.T) {
 func TestSign(t *testing.T) {
 	if got, want := Sign("12345", "wss://example.com/myapp"), "EvfFy6N6m8eXX/laJoZBmC3LFVM="; got != want {
 		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Bots send sequence numbers, chunks and timestamps as strings, as Twilio does, or as numbers.
+func TestNumbersMayBeNumbers(t *testing.T) {
+	s := New(nil)
+	s.stream = "MZ1"
+	for _, number := range []string{`"4"`, "4", "4.5", "null"} {
+		media := `{"event":"media","sequenceNumber":#,"streamSid":"MZ1",` +
+			`"media":{"chunk":#,"timestamp":#,"payload":"fn8="}}`
+		order, err := s.Read(carrier.Message{Data: []byte(strings.ReplaceAll(media, "#", number))})
+		if err != nil || len(order.Audio) != 2 {
+			t.Errorf("media with %s: %+v, %v", number, order, err)
+		}
+		mark := `{"event":"mark","sequenceNumber":#,"streamSid":"MZ1","mark":{"name":"a"}}`
+		order, err = s.Read(carrier.Message{Data: []byte(strings.ReplaceAll(mark, "#", number))})
+		if err != nil || order.Mark != "a" {
+			t.Errorf("a mark with %s: %+v, %v", number, order, err)
+		}
 	}
 }
 

@@ -42,7 +42,7 @@ type Leg struct {
 // those of an NCCO.
 func New(rate int, headers map[string]string) (*Leg, error) {
 	if !slices.Contains(Rates(), rate) {
-		return nil, fmt.Errorf("vonage: a rate of %d Hz; there are %v", rate, Rates())
+		return nil, fmt.Errorf("vonage: a rate of %d Hz is not supported; use one of %v", rate, Rates())
 	}
 	return &Leg{rate: rate, headers: headers}, nil
 }

@@ -71,7 +71,7 @@ class Early {
 }
 const early = await new Gateway("http://127.0.0.1", { WebSocket: Early }).conversation("c").connect();
 early.start();
-assert.equal((await Promise.race([early.end(), new Promise((done) => setTimeout(done, 10_000))]))?.receipt.outcome, "interrupted");
+assert.equal((await Promise.race([early.end(), new Promise((done) => setTimeout(done, 60_000).unref())]))?.receipt.outcome, "interrupted");
 
 // Somebody else interrupts: the rest of its audio is dropped, and so is a mark.
 await stream.write(tone(0.3));

@@ -112,7 +112,7 @@ func (s State) Next(e Event, o Options) (State, Action) {
 	}
 	switch e.Kind {
 	case Saw:
-		return s.saw(e)
+		return s.recordRevision(e)
 	case Want:
 		return s.want(e, o)
 	case Written:
@@ -124,13 +124,13 @@ func (s State) Next(e Event, o Options) (State, Action) {
 	case Tick:
 		return s.tick(e, o)
 	case Give:
-		return s.give(e)
+		return s.giveBack(e)
 	}
 	return s, None
 }
 
-// saw records a newer revision.
-func (s State) saw(e Event) (State, Action) {
+// recordRevision records a newer revision of the record.
+func (s State) recordRevision(e Event) (State, Action) {
 	if e.Revision <= s.Revision {
 		return s, None
 	}
@@ -218,7 +218,8 @@ func (s State) tick(e Event, o Options) (State, Action) {
 	return s, Write
 }
 
-func (s State) give(e Event) (State, Action) {
+// giveBack releases the record, if this node holds it.
+func (s State) giveBack(e Event) (State, Action) {
 	if s.Phase != Held {
 		return s, None
 	}

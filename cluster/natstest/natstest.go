@@ -9,13 +9,15 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"echocast/internal/proxytest"
 )
 
 // startTimeout is how long a server may take until it answers, on a busy machine.
 const startTimeout = time.Minute
 
-// Start starts a server with JetStream on a port of its own. The options are its own too;
-// nil: the least. The test ends it.
+// Start starts a server with JetStream on a free port, and stops it when the test ends. Options
+// must not be shared with another server; nil means the least that JetStream needs.
 func Start(t testing.TB, o *server.Options) *server.Server {
 	t.Helper()
 	if o == nil {
@@ -40,7 +42,7 @@ func Start(t testing.TB, o *server.Options) *server.Server {
 // StartThree starts three servers that are one cluster.
 func StartThree(t testing.TB) []*server.Server {
 	t.Helper()
-	var doors []*Proxy // they have their addresses before the servers have theirs
+	var doors []*proxytest.Proxy // they have their addresses before the servers have theirs
 	var routes []*url.URL
 	for range 3 {
 		door := NewProxy(t, "")
@@ -70,3 +72,15 @@ func URLs(all ...*server.Server) string {
 
 // Address is HOST:PORT of where a server listens for clients.
 func Address(s *server.Server) string { return s.Addr().(*net.TCPAddr).String() }
+
+// NewProxy passes connections on to an address until the test ends. If it is empty, nothing
+// passes until Lead.
+func NewProxy(t testing.TB, to string) *proxytest.Proxy {
+	t.Helper()
+	p, err := proxytest.Listen(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}

@@ -3,6 +3,7 @@
 package sharing
 
 import (
+	"crypto/x509"
 	"net/url"
 	"os"
 
@@ -66,8 +67,12 @@ func (o *Options) checkFiles() error {
 		if file == "" {
 			continue
 		}
-		if _, err := os.ReadFile(file); err != nil {
+		content, err := os.ReadFile(file)
+		if err != nil {
 			return option.Errorf("%s %s: %v", name, file, text.WithoutPath(err))
+		}
+		if name == "--nats-ca" && !x509.NewCertPool().AppendCertsFromPEM(content) {
+			return option.Errorf("--nats-ca %s: there is no certificate (PEM) in it", file)
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"echocast/carrier/twilio"
 	"echocast/carrier/vonage"
 	"echocast/cli"
+	"echocast/echo"
 	"echocast/room"
 )
 
@@ -29,8 +31,11 @@ func bridge(ctx context.Context, b cli.Bridge) error {
 		return err
 	}
 	err = carrier.Run(ctx, b.URL, protocol, options)
-	if unreachable, ok := errors.AsType[*carrier.DialError](err); ok {
-		return &room.UnreachableError{Err: unreachable}
+	if failed, ok := errors.AsType[*carrier.DialError](err); ok {
+		return dialError(failed.Status, err)
+	}
+	if errors.Is(err, carrier.ErrBroken) {
+		return lostError{err}
 	}
 	return err
 }
@@ -55,8 +60,28 @@ func runAgent(ctx context.Context, b cli.Bridge) error {
 		Say:  func(who, text string) { b.Say("%s: %s", who, text) },
 		Warn: func(text string) { b.Warn("%s", text) },
 	})
-	if unreachable, ok := errors.AsType[*agent.DialError](err); ok {
-		return &room.UnreachableError{Err: unreachable}
+	if errors.Is(err, agent.ErrBroken) {
+		return lostError{err}
 	}
-	return err
+	failed, ok := errors.AsType[*agent.DialError](err)
+	if !ok {
+		return err
+	}
+	if failed.IsUnauthorized() {
+		err = fmt.Errorf("%w; check %s", err, keys[b.With])
+	}
+	return dialError(failed.Status, err)
 }
+
+// dialError tells a service that refused us from one that gave no answer, which is status 0.
+func dialError(status int, err error) error {
+	if status != 0 {
+		return &room.RefusedError{Err: err}
+	}
+	return &room.UnreachableError{Err: err}
+}
+
+// lostError is an echo.ErrLost that names the connection.
+type lostError struct{ error }
+
+func (lostError) Is(target error) bool { return target == echo.ErrLost }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -15,9 +16,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"echocast/cli"
 	"echocast/echo"
@@ -29,8 +33,8 @@ import (
 
 const nodePrograms = "../../carrier/carriertest/node"
 
-// needNode skips the test where the libraries for Node.js are not installed (make
-// browser), or fails it where ECHOCAST_REQUIRE_BROWSER is set.
+// needNode skips the test if the libraries for Node.js are not installed (make browser), or fails
+// it if ECHOCAST_REQUIRE_BROWSER is set.
 func needNode(t *testing.T) {
 	t.Helper()
 	nodetest.Need(t, nodePrograms, "ws", "ECHOCAST_REQUIRE_BROWSER")
@@ -167,6 +171,58 @@ func checkTwilioReceipts(t *testing.T, receipts []echo.Receipt) {
 	}
 	if receipts[0].SpokenSeconds < 1.4 || receipts[1].SpokenSeconds > 6 || receipts[2].Samples != 12000 {
 		t.Errorf("the receipts are %+v", receipts)
+	}
+}
+
+// An agent or a bot that answers and refuses ends the command with 4 and what it answered, and one
+// that does not answer with 5. OpenAI accepts any key at first, and then closes the connection. A
+// connection that breaks ends it with 6.
+func TestRefusedConnections(t *testing.T) {
+	t.Parallel()
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if status, err := strconv.Atoi(r.URL.Path[1:]); err == nil {
+			w.WriteHeader(status)
+			return
+		}
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if r.URL.Path == "/break" {
+			_ = conn.CloseNow()
+			return
+		}
+		_ = conn.Close(3000, "invalid_request_error.invalid_api_key")
+	}))
+	defer service.Close()
+	url := strings.Replace(service.URL, "http", "ws", 1)
+	openai, elevenlabs := []string{"converse", "--agent", "openai", "--agent-url"},
+		[]string{"converse", "--agent", "elevenlabs:id", "--agent-url"}
+	for _, c := range []struct {
+		arguments []string
+		code      int
+		says      string
+	}{
+		{append(openai, url+"/401"), 4, "the agent refused the connection: 401 Unauthorized; check OPENAI_API_KEY"},
+		{append(openai, url+"/close"), 4, "the agent refused the connection: it was closed with 3000: " +
+			"invalid_request_error.invalid_api_key; check OPENAI_API_KEY"},
+		{append(elevenlabs, url+"/403"), 4, "403 Forbidden; check ELEVENLABS_API_KEY"},
+		{append(openai, url+"/429"), 4, "the agent refused the connection: 429 Too Many Requests\n"},
+		{append(openai, "ws://127.0.0.1:1"), 5, "the agent cannot be reached"},
+		{[]string{"bridge", url + "/401"}, 4, "the bot refused the connection: 401 Unauthorized\n"},
+		{[]string{"bridge", "ws://127.0.0.1:1"}, 5, "the bot cannot be reached"},
+		{append(openai, url+"/break"), 6, "the connection to the agent broke"},
+		{append(elevenlabs, url+"/break"), 6, "the connection to the agent broke"},
+		{[]string{"bridge", url + "/break"}, 6, "the connection to the bot broke"},
+	} {
+		program := exec.CommandContext(testwait.Context(t), os.Args[0], append(c.arguments, "--rehearse", "--quiet")...)
+		program.Env = append(os.Environ(), runsTheProgram+"=1", "OPENAI_API_KEY=wrong")
+		said, err := program.CombinedOutput()
+		if ended, ok := errors.AsType[*exec.ExitError](err); !ok || ended.ExitCode() != c.code ||
+			!strings.Contains(string(said), c.says) {
+			t.Errorf("%v: %v, %s", c.arguments, err, said)
+		}
 	}
 }
 

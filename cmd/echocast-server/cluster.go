@@ -9,6 +9,7 @@ import (
 	"echocast/cluster"
 	"echocast/cluster/sharing"
 	"echocast/gateway"
+	"echocast/internal/option"
 )
 
 // shared adapts a cluster to the interface that the gateway needs.
@@ -32,7 +33,7 @@ func (o owned) Load(ctx context.Context) (*gateway.Saved, error) {
 	if err != nil {
 		return nil, err
 	}
-	saved := &gateway.Saved{Record: s.Record, Events: s.Events, Progress: s.Progress}
+	saved := &gateway.Saved{Record: s.Record, Events: s.Events, Progress: s.Progress, ProgressAge: s.ProgressAge}
 	for _, a := range s.Audio {
 		saved.Audio = append(saved.Audio, gateway.SavedAudio(a))
 	}
@@ -42,8 +43,8 @@ func (o owned) Load(ctx context.Context) (*gateway.Saved, error) {
 // adopter adapts a gateway to the interface that the cluster needs.
 type adopter struct{ *gateway.Gateway }
 
-func (a adopter) Adopt(id string, h *cluster.Hold, isLastResort bool) {
-	a.Gateway.Adopt(id, owned{h}, isLastResort)
+func (a adopter) Adopt(id string, h *cluster.Hold, isLastResort bool) (isTaken bool) {
+	return a.Gateway.Adopt(id, owned{h}, isLastResort)
 }
 
 // openCluster joins the cluster in the options of serve.
@@ -65,6 +66,8 @@ func explain(err error, with *sharing.Options) error {
 		return &sharing.RefusedError{Err: fmt.Errorf("%w; --nats-creds FILE has those of this node", err)}
 	case errors.Is(err, cluster.ErrNoJetStream):
 		return &sharing.RefusedError{Err: err}
+	case errors.Is(err, cluster.ErrDirectory):
+		return option.Errorf("--data %s: %v", with.Dir, err)
 	case errors.Is(err, cluster.ErrUntrusted):
 		return &sharing.UnreachableError{Err: fmt.Errorf("%w; --nats-ca FILE names the authorities to trust", err)}
 	case errors.Is(err, cluster.ErrUnreachable):

@@ -44,6 +44,10 @@ func TestJoinErrors(t *testing.T) {
 	unencrypted := strings.Replace(plain, "nats:", "tls:", 1)
 	lists := "nats://u:hush-hush@127.0.0.1:1,nats://u:hush-hush@127.0.0.1:2"
 	none := filepath.Join(dir, "none")
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("no certificate"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		args []string
 		code int
@@ -63,6 +67,12 @@ func TestJoinErrors(t *testing.T) {
 		},
 		"no such authority": {
 			[]string{"--nats", plain, "--nats-ca", none}, 2, []string{"--nats-ca", "no such file"},
+		},
+		"no certificate": {
+			[]string{"--nats", encrypted, "--nats-ca", file}, 2, []string{"--nats-ca", "no certificate (PEM)"},
+		},
+		"no directory": {
+			[]string{"--nats", "embedded", "--data", file}, 2, []string{"--data " + file, "not a directory"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -97,10 +107,7 @@ func TestNATSOverTLS(t *testing.T) {
 	t.Parallel()
 	address, authority := encryptedNATS(t, t.TempDir())
 	node := startGateway(t, nil, "--rehearse", "--nats", address, "--nats-ca", authority)
-	var c created
-	if status := node.post(node.url, strings.NewReader(`{"to":"rehearsal"}`), &c); status != http.StatusCreated {
-		t.Errorf("status %d", status)
-	}
+	node.create(t, `{"to":"rehearsal"}`)
 }
 
 // accounts is a server of NATS with an operator.
@@ -161,8 +168,8 @@ func (a *accounts) add(name string, hasJetStream bool) (account, creds string) {
 	return account, creds
 }
 
-// Nodes of one account share their conversations; those of another know nothing of them, and
-// have streams of their own in the same servers.
+// Nodes of one account share their conversations. Nodes of another account see none of them, and
+// have separate streams in the same servers.
 func TestNATSAccountsAreSeparate(t *testing.T) {
 	t.Parallel()
 	all := newAccounts(t)
@@ -172,20 +179,15 @@ func TestNATSAccountsAreSeparate(t *testing.T) {
 		return startGateway(t, nil, "--rehearse", "--nats", all.url, "--nats-creds", creds)
 	}
 	first, second, stranger := join(ours), join(ours), join(theirs)
-	var c created
-	order := strings.NewReader(`{"to":"rehearsal"}`)
-	if status := first.post(first.url, order, &c); status != http.StatusCreated {
-		t.Fatalf("status %d", status)
+	conversation := first.create(t, `{"to":"rehearsal"}`)
+	second.insist(t, http.MethodGet, conversation)
+	answer, err := http.Get(stranger.url + "/" + conversation) //nolint:noctx // the program ends with the test
+	if err != nil {
+		t.Fatal(err)
 	}
-	for node, want := range map[*gatewayProcess]int{second: http.StatusOK, stranger: http.StatusNotFound} {
-		answer, err := http.Get(node.url + "/" + c.ID) //nolint:noctx // the program ends with the test
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = answer.Body.Close() // it is not read
-		if answer.StatusCode != want {
-			t.Errorf("status %d, want %d", answer.StatusCode, want)
-		}
+	_ = answer.Body.Close() // it is not read
+	if answer.StatusCode != http.StatusNotFound {
+		t.Errorf("a stranger gets %s", answer.Status)
 	}
 	_, none := all.add("none", false)
 	if code, line := refusedToJoin(t, "--nats", all.url, "--nats-creds", none); code != 4 ||
@@ -199,8 +201,8 @@ func TestNATSAccountsAreSeparate(t *testing.T) {
 	}
 }
 
-// Streams are kept on as many servers as was asked for, and a conversation goes on when one
-// of them ends.
+// Streams are stored on as many servers as --nats-replicas says, and a conversation continues
+// when one of them ends.
 func TestThreeNATSServers(t *testing.T) {
 	t.Parallel()
 	three, audience := natstest.StartThree(t), openAudience(t)

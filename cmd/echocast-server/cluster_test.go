@@ -6,10 +6,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -22,6 +24,7 @@ import (
 	"github.com/coder/websocket"
 
 	"echocast/cluster/natstest"
+	"echocast/internal/proxytest"
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
@@ -45,7 +48,7 @@ type audience struct {
 	chunks []heardChunk
 }
 
-// ramp is audio with samples that tell their position, to positionStep.
+// ramp returns audio in which the value of each sample encodes its position, to positionStep.
 func ramp(seconds int) []byte {
 	data := make([]byte, 2*24000*seconds)
 	for i := range len(data) / 2 {
@@ -81,7 +84,7 @@ func openAudience(t *testing.T) *audience {
 	return a
 }
 
-// recordingConn tells an audience what comes.
+// recordingConn passes the chunks that arrive to an audience.
 type recordingConn struct {
 	*rtc.Conn
 	to         *audience
@@ -103,21 +106,21 @@ func (c *recordingConn) Receive(ctx context.Context) ([]byte, error) {
 	return message, err
 }
 
-// came returns what has come.
+// came returns the chunks that have arrived.
 func (a *audience) came() []heardChunk {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return append([]heardChunk(nil), a.chunks...)
 }
 
-// waitFor waits until what has come is enough.
+// waitFor waits until enough chunks have arrived.
 func (a *audience) waitFor(t *testing.T, enough func([]heardChunk) bool) []heardChunk {
 	t.Helper()
 	await(t, func() bool { return enough(a.came()) })
 	return a.came()
 }
 
-// await looks again and again whether something has happened.
+// await polls until something has happened.
 func await(t *testing.T, done func() bool) {
 	t.Helper()
 	ctx := testwait.Context(t)
@@ -145,16 +148,19 @@ func checkWhole(t *testing.T, chunks []heardChunk, seconds int) {
 	}
 }
 
-// heldBy sorts nodes: first the one that holds a conversation.
+// heldBy sorts nodes: first the one that holds a conversation. On a busy machine none may hold
+// it for a moment.
 func heldBy(t *testing.T, id string, a, b *gatewayProcess) (owner, other *gatewayProcess) {
 	t.Helper()
-	if a.ask(t, http.MethodGet, id) == http.StatusOK {
-		return a, b
-	}
-	return b, a
+	owner, other = b, a
+	await(t, func() bool {
+		owner, other = other, owner
+		return owner.ask(t, http.MethodGet, id) == http.StatusOK
+	})
+	return owner, other
 }
 
-// spokenOn is the utterance, as a node tells it once it is over.
+// spokenOn is an utterance, as a node reports it once it is over.
 type spokenOn struct {
 	Phase     string
 	Takeovers []struct {
@@ -181,32 +187,72 @@ func (g *gatewayProcess) waitOver(t *testing.T, conversation, utterance string) 
 // begin creates a conversation through one node, and lets it speak through another.
 func begin(t *testing.T, a, b *gatewayProcess, to string, audio []byte) (conversation, utterance string) {
 	t.Helper()
-	var c created
-	if status := a.post(a.url, strings.NewReader(fmt.Sprintf(`{"to":%q}`, to)), &c); status != http.StatusCreated {
-		t.Fatalf("create: status %d", status)
-	}
-	return c.ID, b.say(t, c.ID, audio)
+	conversation = a.create(t, fmt.Sprintf(`{"to":%q}`, to))
+	return conversation, b.say(t, conversation, audio)
 }
 
-// say lets a conversation speak, and returns the utterance once it is accepted.
+// create creates a conversation, and returns its id. It repeats the request with its key while
+// no node can take it: a busy machine may lose a lease at once.
+func (g *gatewayProcess) create(t *testing.T, order string) (id string) {
+	t.Helper()
+	key := rand.Text()
+	await(t, func() bool {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url, strings.NewReader(order))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Idempotency-Key", key)
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(answer.Body) // an error shows below
+		var c created
+		if status := answer.StatusCode; status != http.StatusServiceUnavailable &&
+			(status != http.StatusCreated || json.Unmarshal(text, &c) != nil) {
+			t.Fatalf("create: status %d: %s", status, text)
+		}
+		id = c.ID
+		return id != ""
+	})
+	return id
+}
+
+// say lets a conversation speak, and returns the utterance once it is accepted. It repeats the
+// request with its key while no node holds the conversation, or can store the audio.
 func (g *gatewayProcess) say(t *testing.T, conversation string, audio []byte) (utterance string) {
 	t.Helper()
-	var u created
+	key, status := rand.Text(), 0
+	await(t, func() bool {
+		utterance, status = g.trySay(t, conversation, key, audio)
+		return status != http.StatusServiceUnavailable && status != http.StatusInsufficientStorage
+	})
+	if status != http.StatusAccepted {
+		t.Fatalf("speech: status %d", status)
+	}
+	return utterance
+}
+
+func (g *gatewayProcess) trySay(t *testing.T, conversation, key string, audio []byte) (utterance string, status int) {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/"+conversation+"/speech?format=s16le",
 		bytes.NewReader(audio))
 	if err != nil {
 		t.Fatal(err)
 	}
 	request.Header.Set("Prefer", "respond-async")
+	request.Header.Set("Idempotency-Key", key)
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if err := json.NewDecoder(answer.Body).Decode(&u); err != nil || answer.StatusCode != http.StatusAccepted {
-		t.Fatalf("speech: status %d, %v", answer.StatusCode, err)
+	var u created
+	if err := json.NewDecoder(answer.Body).Decode(&u); err != nil {
+		t.Fatal(err)
 	}
-	return u.ID
+	return u.ID, answer.StatusCode
 }
 
 // Two nodes share conversations. The one that speaks is killed, and the other says the rest:
@@ -248,24 +294,10 @@ func TestKilledNodeIsReplaced(t *testing.T) {
 // checkEvents checks that the events of a conversation count from 1.
 func checkEvents(t *testing.T, on *gatewayProcess, conversation string, receipts int) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, on.url+"/"+conversation, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if answer, err := http.DefaultClient.Do(request); err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("delete: %v", err)
-	}
-	answer, err := http.Get(on.url + "/" + conversation + "/events") //nolint:noctx // it has ended
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	var text bytes.Buffer
-	if _, err := text.ReadFrom(answer.Body); err != nil {
-		t.Fatal(err)
-	}
+	on.insist(t, http.MethodDelete, conversation)
+	text := on.insist(t, http.MethodGet, conversation+"/events")
 	n, types := 0, map[string]int{}
-	for line := range strings.Lines(text.String()) {
+	for line := range strings.Lines(text) {
 		if id, ok := strings.CutPrefix(line, "id: "); ok {
 			if n++; strings.TrimSpace(id) != fmt.Sprint(n) {
 				t.Fatalf("event %d has the id %s", n, id)
@@ -278,6 +310,29 @@ func checkEvents(t *testing.T, on *gatewayProcess, conversation string, receipts
 	if types["takeover"] < 1 || types["receipt"] < receipts || types["state"] < 3 || types["gap"] != 0 {
 		t.Errorf("events: %v", types)
 	}
+}
+
+// insist makes a request, again and again while no node holds the conversation, and returns
+// the text of the answer.
+func (g *gatewayProcess) insist(t *testing.T, method, path string) (text string) {
+	t.Helper()
+	await(t, func() bool {
+		request, err := http.NewRequestWithContext(testwait.Context(t), method, g.url+"/"+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		whole, err := io.ReadAll(answer.Body)
+		if text = string(whole); err != nil || answer.StatusCode != http.StatusOK && answer.StatusCode < 500 {
+			t.Fatalf("%s %s: status %d, %v, %s", method, path, answer.StatusCode, err, text)
+		}
+		return answer.StatusCode == http.StatusOK
+	})
+	return text
 }
 
 // A node that was paused for longer than its lease sends no message when it continues: another
@@ -315,7 +370,7 @@ func TestCutOffNodeSendsNothing(t *testing.T) {
 	t.Parallel()
 	const seconds = 8
 	nats, audience := natstest.Address(natstest.Start(t, nil)), openAudience(t)
-	cables := map[*gatewayProcess]*natstest.Proxy{}
+	cables := map[*gatewayProcess]*proxytest.Proxy{}
 	join := func() *gatewayProcess {
 		cable := natstest.NewProxy(t, nats)
 		node := startGateway(t, nil, "--nats", "nats://"+cable.Address())
@@ -410,20 +465,24 @@ func TestNodeHandsOverOnShutdown(t *testing.T) {
 // follower is a client on a WebSocket.
 type follower struct {
 	*websocket.Conn
-	last int64 // id of an event
-	seen []int64
+	seen []int64 // ids of events
 }
 
 // connect opens a WebSocket that continues after an event.
 func (g *gatewayProcess) connect(t *testing.T, conversation string, after int64) *follower {
 	t.Helper()
 	address := fmt.Sprintf("ws%s/%s/socket?format=s16le&after=%d", strings.TrimPrefix(g.url, "http"), conversation, after)
-	conn, answer, err := websocket.Dial(t.Context(), address, nil) //nolint:bodyclose // it is nil or hijacked
-	if err != nil {
-		t.Fatal(err, answer)
-	}
-	t.Cleanup(func() { _ = conn.CloseNow() })
-	return &follower{Conn: conn, last: after}
+	f := &follower{}
+	await(t, func() bool { // while no node holds the conversation
+		conn, answer, err := websocket.Dial(t.Context(), address, nil) //nolint:bodyclose // it is nil or hijacked
+		if err != nil && (answer == nil || answer.StatusCode != http.StatusServiceUnavailable) {
+			t.Fatal(err, answer)
+		}
+		f.Conn = conn
+		return err == nil
+	})
+	t.Cleanup(func() { _ = f.CloseNow() })
+	return f
 }
 
 // until reads messages until one of a type, and returns its data.
@@ -443,7 +502,6 @@ func (f *follower) until(t *testing.T, kind string, data any) error {
 			return err
 		}
 		if m.ID != 0 {
-			f.last = m.ID
 			f.seen = append(f.seen, m.ID)
 		}
 		if m.Type == kind {
@@ -453,11 +511,9 @@ func (f *follower) until(t *testing.T, kind string, data any) error {
 }
 
 // order sends a text message.
-func (f *follower) order(t *testing.T, text string) {
+func (f *follower) order(t *testing.T, text string) error {
 	t.Helper()
-	if err := f.Write(t.Context(), websocket.MessageText, []byte(text)); err != nil {
-		t.Fatal(err)
-	}
+	return f.Write(t.Context(), websocket.MessageText, []byte(text))
 }
 
 // A client that loses its node while it sends audio connects to another node and continues
@@ -470,18 +526,33 @@ func TestSocketContinuesOnAnotherNode(t *testing.T) {
 	conversation, _ := begin(t, a, b, audience.url, ramp(1))
 	audience.waitFor(t, func(c []heardChunk) bool { return len(c) > 0 })
 	owner, other := heldBy(t, conversation, a, b)
-	client := owner.connect(t, conversation, 0)
-	client.order(t, `{"type":"start"}`)
 	var u struct {
-		ID    string
-		Bytes int
+		ID, Phase string
+		Bytes     int
+		Open      bool
 	}
-	if err := client.until(t, "accepted", &u); err != nil {
-		t.Fatal(err)
+	// send connects and sends what has not arrived of the first bytes of the audio.
+	send := func(node *gatewayProcess, after int64, order string, bytes int) (*follower, error) {
+		f := node.connect(t, conversation, after)
+		err := f.order(t, order)
+		if err == nil {
+			err = f.until(t, "accepted", &u)
+		}
+		if err == nil && u.Open && u.Bytes < bytes {
+			err = f.Write(t.Context(), websocket.MessageBinary, audio[u.Bytes:bytes])
+		}
+		return f, err
 	}
-	if err := client.Write(t.Context(), websocket.MessageBinary, audio[:len(audio)/2]); err != nil {
-		t.Fatal(err)
-	}
+	var client *follower
+	half, seen := len(audio)/2, []int64{}
+	await(t, func() (isSent bool) { // a busy machine may lose a lease, and with it the connection
+		var err error
+		client, err = send(owner, int64(len(seen)), `{"type":"start"}`, half)
+		if err != nil {
+			seen = append(seen, client.seen...)
+		}
+		return err == nil
+	})
 	audience.waitFor(t, func(c []heardChunk) bool { return c[len(c)-1].last > 24000*5/4 })
 	if err := owner.program.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -489,25 +560,28 @@ func TestSocketContinuesOnAnotherNode(t *testing.T) {
 	if err := client.until(t, "never", nil); err == nil {
 		t.Fatal("the connection did not break")
 	}
-	again := other.connect(t, conversation, client.last)
-	again.order(t, fmt.Sprintf(`{"type":"continue","utterance":%q}`, u.ID))
-	if err := again.until(t, "accepted", &u); err != nil || u.Bytes != len(audio)/2 {
-		t.Fatalf("it continues from %d: %v", u.Bytes, err)
-	}
-	if err := again.Write(t.Context(), websocket.MessageBinary, audio[u.Bytes:]); err != nil {
-		t.Fatal(err)
-	}
-	again.order(t, `{"type":"end"}`)
+	seen = append(seen, client.seen...)
+	isOver := false
+	await(t, func() bool {
+		f, err := send(other, int64(len(seen)), fmt.Sprintf(`{"type":"continue","utterance":%q}`, u.ID), len(audio))
+		if err == nil && u.Bytes != half && u.Bytes != len(audio) {
+			t.Errorf("it continues from %d", u.Bytes)
+		}
+		if err == nil && u.Open {
+			err = f.order(t, `{"type":"end"}`)
+		}
+		for isOver = u.Phase == "over"; err == nil && !isOver; {
+			var now struct{ ID, Phase string }
+			err = f.until(t, "utterance", &now)
+			isOver = now.ID == u.ID && now.Phase == "over"
+		}
+		seen = append(seen, f.seen...)
+		return isOver
+	})
 	if over := other.waitOver(t, conversation, u.ID); over.Receipt.Outcome != "finished" {
 		t.Errorf("the utterance ended so: %+v", over)
 	}
-	var over struct{ Phase string }
-	for over.Phase != "over" {
-		if err := again.until(t, "utterance", &over); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i, id := range append(client.seen, again.seen...) {
+	for i, id := range seen {
 		if id != int64(i+1) {
 			t.Fatalf("event %d has the id %d", i+1, id)
 		}
@@ -529,11 +603,8 @@ func TestPaidConversationSurvivesKilledNode(t *testing.T) {
 	environment := []string{"TAVUS_API_KEY=any", "TAVUS_BASE_URL=" + server.URL, "ECHOCAST_STATE_DIR=" + t.TempDir()}
 	nats := startNATS(t)
 	a, b := startGateway(t, environment, "--nats", nats), startGateway(t, environment, "--nats", nats)
-	var c created
-	if status := a.post(a.url, strings.NewReader(`{"pal":"p1","via":"rest"}`), &c); status != http.StatusCreated {
-		t.Fatalf("status %d", status)
-	}
-	owner, other := heldBy(t, c.ID, a, b)
+	conversation := a.create(t, `{"pal":"p1","via":"rest"}`)
+	owner, other := heldBy(t, conversation, a, b)
 	if err := owner.program.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -544,7 +615,7 @@ func TestPaidConversationSurvivesKilledNode(t *testing.T) {
 	}
 	await(t, func() bool {
 		var now struct{ State string }
-		answer, err := http.Get(other.url + "/" + c.ID) //nolint:noctx // bounded by await
+		answer, err := http.Get(other.url + "/" + conversation) //nolint:noctx // bounded by await
 		if err != nil {
 			return false
 		}
@@ -554,19 +625,13 @@ func TestPaidConversationSurvivesKilledNode(t *testing.T) {
 	if n := len(service.Conversations()); n != 1 {
 		t.Errorf("%d conversations were created", n)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, again.url+"/"+c.ID, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if answer, err := http.DefaultClient.Do(request); err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("delete: %v", err)
-	}
+	again.insist(t, http.MethodDelete, conversation)
 	if open := service.Open(); len(open) != 0 {
 		t.Errorf("open in the end: %+v", open)
 	}
 }
 
-// overviewOn reads the overview of a node until what it has told is enough.
+// overviewOn reads the overview of a node until isEnough returns true.
 func (g *gatewayProcess) overviewOn(t *testing.T,
 	isEnough func(changed map[string]json.RawMessage, ended []string) bool) {
 	t.Helper()
@@ -607,7 +672,7 @@ func (g *gatewayProcess) overviewOn(t *testing.T,
 	t.Fatal("the overview has ended")
 }
 
-// Each node tells of the conversations of all nodes, and of their ends; one whose node was
+// Each node reports the conversations of all nodes, and their ends. A conversation whose node was
 // killed has not ended.
 func TestEachNodeTellsOfAllConversations(t *testing.T) {
 	t.Parallel()
@@ -672,4 +737,42 @@ func (g *gatewayProcess) ask(t *testing.T, method, id string) int {
 	}
 	_ = answer.Body.Close() // it is not read
 	return answer.StatusCode
+}
+
+// Three nodes are restarted one after the other while conversations speak, and more is said
+// meanwhile: each utterance is finished, and no event is lost or repeated.
+func TestRollingRestart(t *testing.T) {
+	t.Parallel()
+	const conversations = 6
+	nats := startNATS(t)
+	join := func() *gatewayProcess {
+		return startGateway(t, nil, "--rehearse", "--nats", nats)
+	}
+	nodes := []*gatewayProcess{join(), join(), join()}
+	said := map[string][]string{} // utterances of each conversation
+	for i := range conversations {
+		node := nodes[i%len(nodes)]
+		id := node.create(t, `{"to":"rehearsal"}`)
+		said[id] = append(said[id], node.say(t, id, ramp(2)))
+	}
+	for i, node := range nodes {
+		if err := node.program.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		for id := range said {
+			said[id] = append(said[id], nodes[(i+1)%len(nodes)].say(t, id, ramp(1)))
+		}
+		if err := node.program.Wait(); err != nil {
+			t.Errorf("the node that was told to end: %v", err)
+		}
+		nodes[i] = join()
+	}
+	for id, utterances := range said {
+		for _, utterance := range utterances {
+			if u := nodes[0].waitOver(t, id, utterance); u.Receipt.Outcome != "finished" {
+				t.Errorf("an utterance ended so: %+v %s", u, utterance)
+			}
+		}
+		checkEvents(t, nodes[0], id, len(utterances))
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,7 +36,7 @@ func TestSIGTERMAtARandomMoment(t *testing.T) {
 			t.Parallel()
 			const clients = 16
 			random := rand.New(rand.NewPCG(uint64(seed), 5)) //nolint:gosec // a test
-			g := startGateway(t, nil, "--rehearse", "--max-lateness", "1h")
+			g := startGateway(t, nil, "--rehearse")
 			d := &drain{gateway: g}
 			var talking sync.WaitGroup
 			for i := range clients {
@@ -69,8 +70,7 @@ func TestSIGTERMAtARandomMoment(t *testing.T) {
 	}
 }
 
-// drain is a gateway that is told to end, and what has become of the utterances of its
-// clients.
+// drain is a gateway that is told to end, and how the utterances of its clients ended.
 type drain struct {
 	gateway        *gatewayProcess
 	isSignalled    atomic.Bool
@@ -95,16 +95,25 @@ func (d *drain) count(t *testing.T, by string, r *heardReceipt) {
 	d.heard.Add(1)
 }
 
-// upload speaks by a request. One that is made after the signal may be refused, or find
-// nobody any more.
+// upload speaks by a request. One that has not been accepted before the signal may be refused, or
+// find nobody any more.
 func (d *drain) upload(t *testing.T, id string) {
-	mayFail := d.isSignalled.Load()
+	var isAccepted atomic.Bool // the gateway asks for the body
+	accepted := &httptrace.ClientTrace{Got100Continue: func() { isAccepted.Store(true) }}
+	ctx := httptrace.WithClientTrace(testwait.Context(t), accepted)
 	url := d.gateway.url + "/" + id + "/speech?format=s16le&rate=24000"
 	body := bytes.NewReader(make([]byte, 2*drainSamples))
-	answer, err := http.Post(url, "application/octet-stream", body) //nolint:noctx // the program ends with the test
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, body)
 	if err != nil {
-		if d.refused.Add(1); !mayFail {
-			t.Errorf("a request before the signal: %v", err)
+		t.Error(err)
+		return
+	}
+	request.Header.Set("Expect", "100-continue")
+	web := &http.Client{Transport: &http.Transport{ExpectContinueTimeout: testwait.Limit, DisableKeepAlives: true}}
+	answer, err := web.Do(request)
+	if err != nil {
+		if d.refused.Add(1); isAccepted.Load() || !d.isSignalled.Load() {
+			t.Errorf("a request, accepted: %t: %v", isAccepted.Load(), err)
 		}
 		return
 	}
@@ -128,16 +137,15 @@ func (d *drain) upload(t *testing.T, id string) {
 	}
 }
 
-// stream speaks by a WebSocket, as fast as it is taken. One that is opened after the signal
+// stream speaks by a WebSocket, as fast as it is taken. One that is not open before the signal
 // may be refused. An utterance that is not accepted is refused by an error, or by the end of
 // the connection.
 func (d *drain) stream(t *testing.T, id string) {
-	mayFail := d.isSignalled.Load()
 	ctx := testwait.Context(t)
 	url := d.gateway.url + "/" + id + "/socket?format=s16le&rate=24000"
 	conn, _, err := websocket.Dial(ctx, url, nil) //nolint:bodyclose // it is the connection
 	if err != nil {
-		if d.refused.Add(1); !mayFail {
+		if d.refused.Add(1); !d.isSignalled.Load() {
 			t.Errorf("a WebSocket before the signal: %v", err)
 		}
 		return

@@ -11,6 +11,7 @@ import (
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"echocast/internal/testenv"
+	"echocast/internal/testwait"
 	"echocast/mcp"
 )
 
@@ -34,7 +35,7 @@ func TestMCPClientStartsProgram(t *testing.T) {
 	program.Env = append(os.Environ(), runsTheProgram+"=1")
 	program.Stderr = os.Stderr
 	client, err := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, nil).
-		Connect(ctx, &sdk.CommandTransport{Command: program}, nil)
+		Connect(ctx, &sdk.CommandTransport{Command: program, TerminateDuration: testwait.Limit}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

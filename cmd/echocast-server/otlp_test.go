@@ -32,7 +32,7 @@ func TestOTLP(t *testing.T) {
 				sent = append(sent, text...)
 			}))
 			t.Cleanup(service.Close)
-			environment, args := []string{}, []string{"--rehearse", "--max-lateness", "1h"}
+			environment, args := []string{}, []string{"--rehearse"}
 			if way == "--otlp" {
 				args = append(args, way, service.URL)
 			} else {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,12 +23,15 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-// gatewayProcess is a gateway in a process of its own.
+// gatewayProcess is a gateway in a separate process.
 type gatewayProcess struct {
 	t       *testing.T
 	program *exec.Cmd
 	url     string      // of the conversations
 	lines   chan string // of stderr, from the beginning on
+
+	mu   sync.Mutex
+	said strings.Builder // all of stderr so far
 }
 
 var listens = regexp.MustCompile(`https?://[^/]+/v1/conversations`)
@@ -35,9 +39,24 @@ var listens = regexp.MustCompile(`https?://[^/]+/v1/conversations`)
 // startGateway starts the program, and returns when it listens.
 func startGateway(t *testing.T, environment []string, args ...string) *gatewayProcess {
 	t.Helper()
+	return startGatewayBy(t, nil, environment, args...)
+}
+
+// startGatewayBy does the same by a program that runs its arguments, if there is one.
+func startGatewayBy(t *testing.T, wrapper, environment []string, args ...string) *gatewayProcess {
+	t.Helper()
 	g := &gatewayProcess{t: t, lines: make(chan string, 1000)}
-	args = append([]string{"serve", "--listen", "127.0.0.1:0"}, args...)
-	g.program = exec.CommandContext(testwait.Context(t), os.Args[0], args...)
+	t.Cleanup(func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if t.Failed() {
+			t.Logf("a gateway says\n%s", &g.said)
+		}
+	})
+	// A busy machine takes conversations too.
+	serve := []string{os.Args[0], "serve", "--listen", "127.0.0.1:0", "--max-lateness", "1h"}
+	args = slices.Concat(wrapper, serve, args)
+	g.program = exec.CommandContext(testwait.Context(t), args[0], args[1:]...)
 	g.program.Env = append(append(os.Environ(), runsTheProgram+"=1"), environment...)
 	stderr, err := g.program.StderrPipe()
 	if err == nil {
@@ -61,6 +80,9 @@ func startGateway(t *testing.T, environment []string, args ...string) *gatewayPr
 			if err != nil {
 				return
 			}
+			g.mu.Lock()
+			g.said.WriteString(line)
+			g.mu.Unlock()
 			select {
 			case g.lines <- line:
 			default: // nobody asks for so many
@@ -100,15 +122,16 @@ func (g *gatewayProcess) post(url string, body io.Reader, into any) int {
 
 // created is the answer to a creation.
 type created struct {
-	ID      string `json:"id"`
-	Replica string `json:"replica"`
+	ID         string `json:"id"`
+	Replica    string `json:"replica"`
+	Utterances int    `json:"utterances"`
 }
 
 // A gateway that speaks in many conversations and gets SIGTERM finishes the utterances,
 // answers with the receipts, and exits with 0.
 func TestSIGTERMFinishesUtterances(t *testing.T) {
 	const conversations = 20
-	g := startGateway(t, nil, "--rehearse", "--max-lateness", "1h")
+	g := startGateway(t, nil, "--rehearse")
 	samples := make([]byte, 2*2*24000)
 	outcomes := make(chan string, conversations)
 	var clients sync.WaitGroup
@@ -131,7 +154,7 @@ func TestSIGTERMFinishesUtterances(t *testing.T) {
 			outcomes <- spoken.Receipt.Outcome
 		})
 	}
-	g.awaitSpeaking(conversations)
+	g.awaitAll(func(c *created) bool { return c.Utterances > 0 }, conversations) // the first may be over
 	if err := g.program.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -146,10 +169,16 @@ func TestSIGTERMFinishesUtterances(t *testing.T) {
 	}
 }
 
-// awaitSpeaking waits until so many conversations are not idle.
-func (g *gatewayProcess) awaitSpeaking(n int) {
+// awaitSpeaking waits until a conversation is not idle.
+func (g *gatewayProcess) awaitSpeaking() {
 	g.t.Helper()
-	for busy := 0; busy < n; {
+	g.awaitAll(func(c *created) bool { return c.Replica != "idle" && c.Replica != "queued" }, 1)
+}
+
+// awaitAll waits until n conversations are as the function is says.
+func (g *gatewayProcess) awaitAll(is func(*created) bool, n int) {
+	g.t.Helper()
+	await(g.t, func() bool {
 		var list struct{ Conversations []created }
 		answer, err := http.Get(g.url) //nolint:noctx // the program ends with the test
 		if err == nil {
@@ -159,13 +188,14 @@ func (g *gatewayProcess) awaitSpeaking(n int) {
 		if err != nil {
 			g.t.Fatal(err)
 		}
-		busy = 0
-		for _, c := range list.Conversations {
-			if c.Replica != "idle" && c.Replica != "queued" {
-				busy++
+		found := 0
+		for i := range list.Conversations {
+			if is(&list.Conversations[i]) {
+				found++
 			}
 		}
-	}
+		return found >= n
+	})
 }
 
 // A gateway that is killed while it creates paid conversations leaves some open. The next one
@@ -196,7 +226,7 @@ func killWhileItCreates(t *testing.T, some int) {
 	})
 	environment := []string{"TAVUS_API_KEY=any", "TAVUS_BASE_URL=" + server.URL, "ECHOCAST_STATE_DIR=" + t.TempDir()}
 	service.AddPAL("p1", "r1", "echo", nil)
-	first := startGateway(t, environment, "--max-lateness", "1h")
+	first := startGateway(t, environment)
 	made := make(chan struct{}, 8)
 	var clients sync.WaitGroup
 	for range cap(made) {

@@ -1,5 +1,5 @@
 // Package board is the dashboard of the gateway: all conversations live, and one of them with
-// its lanes and captions. The page has no access of its own: it sends the requests that every
+// its lanes and captions. The page has no special access: it sends the requests that every
 // client sends. If a token is needed, the page keeps it in the tab and sends it as a header.
 //
 // The lanes, the colors and the controls are those of the page of a stand-in replica, from the

@@ -31,7 +31,7 @@ import (
 // closeTimeout bounds how long Close tries to send the remaining spans.
 const closeTimeout = 5 * time.Second
 
-// IsAsked reports whether spans are to be sent: to this URL, or to one in the environment.
+// IsAsked reports whether this URL or the environment asks for spans.
 func IsAsked(url string) bool {
 	named := url + os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") + os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 	return named != "" && os.Getenv("OTEL_SDK_DISABLED") != "true"

@@ -31,7 +31,7 @@ type Scope string
 const (
 	Create Scope = "create" // create conversations, and list all
 	Speak  Scope = "speak"  // speak in them, interrupt, send messages, and end them
-	Listen Scope = "listen" // follow their events, and read where they stand
+	Listen Scope = "listen" // follow their events, and read their state
 )
 
 // All lists all scopes.

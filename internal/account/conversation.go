@@ -41,16 +41,16 @@ all recorded conversations, including those of processes that died.
 			{Name: "create", Usage: "create a conversation and print its id and address", Flags: v.createFlags(),
 				Action: v.command(v.create)},
 			{Name: "list", Usage: "list conversations", Flags: append([]cli.Flag{
-				option.New(&v.status, "status", tavus.Active, "`STATUS` of those that are listed: active, ended or all"),
+				option.New(&v.status, "status", tavus.Active, "list conversations of this `STATUS`: active, ended or all"),
 				option.New(&v.limit, "limit", 100, "list at most `N`"),
 			}, v.flags()...), Action: v.command(v.list)},
 			{Name: "get", Usage: "show a conversation", ArgsUsage: "ID", Flags: append([]cli.Flag{
-				option.Bool(&v.verbose, "verbose", "with its events; --json prints them"),
+				option.Bool(&v.verbose, "verbose", "show its events too; --json prints them"),
 			}, v.flags()...), Action: v.command(v.get)},
 			{Name: "end", Usage: "end a conversation", ArgsUsage: "ID", Flags: v.flags(), Action: v.command(v.end)},
 			{Name: "end-mine", Usage: "end every conversation that echocast created here and did not end",
 				Flags: append([]cli.Flag{
-					option.Bool(&v.all, "all", "those of processes that still run, and of other machines, too"),
+					option.Bool(&v.all, "all", "end also those of running processes, and of other machines"),
 				}, v.flags()...), Action: v.command(v.endMine)},
 		},
 	}
@@ -61,7 +61,7 @@ func (v *conversationCmd) createFlags() []cli.Flag {
 		option.New(&v.spec.PAL, "pal", "", "`ID` of the PAL (formerly persona) [$TAVUS_PAL_ID, $TAVUS_PERSONA_ID]"),
 		option.New(&v.spec.Face, "face", "", "`ID` of the face (formerly replica) (default: the PAL's own) [$TAVUS_FACE_ID, "+
 			"$TAVUS_REPLICA_ID]"),
-		option.New(&v.spec.Name, "name", "echocast", "`NAME` of the conversation, which is made unique by what is appended"),
+		option.New(&v.spec.Name, "name", "echocast", "`NAME` of the conversation; echocast makes it unique"),
 		option.New(&v.maxMinutes, "max-minutes", tavus.DefaultMaxDuration.Minutes(), "end it after `N` minutes, whatever "+
 			"happens"),
 		option.New(&v.spec.LeftTimeout, "left-timeout", tavus.DefaultLeftTimeout, "end it this `TIME` after everybody has "+
@@ -69,8 +69,8 @@ func (v *conversationCmd) createFlags() []cli.Flag {
 		option.New(&v.spec.AbsentTimeout, "absent-timeout", tavus.DefaultAbsentTimeout, "end it after this `TIME` if nobody "+
 			"comes"),
 		option.New(&v.spec.Greeting, "greeting", "", "let the replica say this `TEXT` first (default: none)"),
-		option.Bool(&v.spec.Private, "private", "only who has the token in the printed address may enter"),
-		option.Bool(&v.spec.TestMode, "test-mode", "create one that costs nothing, has ended, and has no replica"),
+		option.Bool(&v.spec.Private, "private", "let in only those who have the token in the printed address"),
+		option.Bool(&v.spec.TestMode, "test-mode", "create one that costs nothing, has no replica, and is ended already"),
 	}, v.flags()...)
 }
 
@@ -85,7 +85,7 @@ func (v *conversationCmd) create(c *cli.Context, client *tavus.Client) error {
 	for name, d := range map[string]time.Duration{"max-minutes": v.spec.MaxDuration, "left-timeout": v.spec.LeftTimeout,
 		"absent-timeout": v.spec.AbsentTimeout} {
 		if d < time.Second {
-			return option.Errorf("--%s: a limit is a second or more", name)
+			return option.Errorf("--%s must be at least 1s", name)
 		}
 	}
 	if err := v.spec.Check(); err != nil {

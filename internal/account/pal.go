@@ -26,10 +26,10 @@ func PALCommand(streams output.Streams) *cli.Command {
 		Action:      option.NeedsCommand("echocast pal"),
 		Subcommands: []*cli.Command{
 			{Name: "create", Usage: "create an echo PAL and print its id", Flags: append([]cli.Flag{
-				option.Bool(&p.echo, "echo", "in echo mode, the only one that echocast creates"),
+				option.Bool(&p.echo, "echo", "create it in echo mode; echocast creates no other PALs"),
 				option.New(&p.spec.Face, "face", "", "`ID` of the face it has by default [$TAVUS_FACE_ID, $TAVUS_REPLICA_ID]"),
 				option.New(&p.spec.Name, "name", "echocast echo", "its `NAME`"),
-				option.Bool(&p.spec.Microphone, "microphone", "let it echo an audio track; the setting for that is not documented"),
+				option.Bool(&p.spec.Microphone, "microphone", "let it echo an audio track, by an undocumented setting"),
 			}, p.flags()...), Action: p.command(p.create)},
 			{Name: "list", Usage: "list the PALs", Flags: p.flags(), Action: p.command(p.list)},
 			{Name: "get", Usage: "show a PAL", ArgsUsage: "ID", Flags: p.flags(), Action: p.command(p.get)},

@@ -51,6 +51,7 @@ func Open(t testing.TB) *Tab {
 	path := Need(t)
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	allocator, stop := chromedp.NewExecAllocator(ctx, chromedp.ExecPath(path), chromedp.Headless,
+		chromedp.WSURLReadTimeout(testwait.Limit), // a busy machine starts it slowly
 		chromedp.DisableGPU, chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck,
 		chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
 		chromedp.Flag("disable-background-networking", true),

@@ -47,11 +47,11 @@ type Process struct {
 	// Stdout is the output of the command. It ends when all processes have closed it, or
 	// when the command has exited and nothing has arrived for IdleTimeout. It is nil if the
 	// command already has a Stdout.
-	Stdout io.ReadCloser
-	cmd    *exec.Cmd
-	leash  *leash
-	exited chan struct{}
-	err    error // how it exited; read after exited
+	Stdout     io.ReadCloser
+	cmd        *exec.Cmd
+	parentPipe *parentPipe
+	exited     chan struct{}
+	err        error // how it exited; read after exited
 
 	mu     sync.Mutex
 	isOver bool // the whole group has ended
@@ -68,16 +68,16 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 			return nil, err
 		}
 		defer write.Close() // the child has a copy
-		out := &output{file: read}
+		out := &output{file: read, idle: IdleTimeout}
 		cmd.Stdout, p.Stdout, expire = write, out, out.expire
 	}
-	leash := newLeash(cmd)
+	pipe := newParentPipe(cmd)
 	if err := cmd.Start(); err != nil {
-		leash.release()
+		pipe.release()
 		p.closeStdout()
 		return nil, err
 	}
-	leash.tie(cmd.Process.Pid)
+	pipe.killWithParent(cmd.Process.Pid)
 	go func() { // it ends with the command; Wait waits for it
 		defer close(p.exited)
 		p.err = cmd.Wait()
@@ -86,7 +86,7 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 		}
 		expire()
 	}()
-	p.leash = leash
+	p.parentPipe = pipe
 	return p, nil
 }
 
@@ -119,7 +119,7 @@ func (p *Process) Wait() error {
 	defer p.mu.Unlock()
 	if !p.isOver {
 		p.isOver = true // its id may be reused
-		p.leash.release()
+		p.parentPipe.release()
 	}
 	return p.err
 }
@@ -129,7 +129,8 @@ func (p *Process) Wait() error {
 type output struct {
 	file      *os.File
 	mu        sync.Mutex
-	isExpired bool // the command has exited
+	idle      time.Duration // IdleTimeout
+	isExpired bool          // the command has exited
 }
 
 // Read waits at most IdleTimeout after the command has exited. Data that is already in the
@@ -137,11 +138,17 @@ type output struct {
 func (o *output) Read(p []byte) (int, error) {
 	o.mu.Lock()
 	if o.isExpired {
-		_ = o.file.SetReadDeadline(time.Now().Add(IdleTimeout)) // setting a deadline worked before
+		_ = o.file.SetReadDeadline(time.Now().Add(o.idle)) // setting a deadline worked before
 	}
 	o.mu.Unlock()
 	n, err := o.file.Read(p)
-	if errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, os.ErrClosed) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if n = readAtOnce(o.file, p); n > 0 { // this process stood still for so long
+			return n, nil
+		}
+		return 0, io.EOF
+	}
+	if errors.Is(err, os.ErrClosed) {
 		return n, io.EOF
 	}
 	return n, err
@@ -155,9 +162,9 @@ func (o *output) expire() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.isExpired = true
-	err := o.file.SetReadDeadline(time.Now().Add(IdleTimeout))
+	err := o.file.SetReadDeadline(time.Now().Add(o.idle))
 	if errors.Is(err, os.ErrNoDeadline) {
-		time.AfterFunc(IdleTimeout, func() { _ = o.file.Close() })
+		time.AfterFunc(o.idle, func() { _ = o.file.Close() })
 	}
 }
 

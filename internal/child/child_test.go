@@ -4,10 +4,10 @@ import (
 	"slices"
 	"testing"
 
-	"go.uber.org/goleak"
+	"echocast/internal/testwait"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
 func TestEnvironments(t *testing.T) {
 	for name, want := range map[string]struct{ inEnviron, inMinimal bool }{

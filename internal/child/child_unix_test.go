@@ -42,9 +42,18 @@ func TestLeftoverProcessesAreKilled(t *testing.T) {
 	testwait.Receive(t, gone)
 }
 
+// setIdle replaces IdleTimeout.
+func setIdle(p *Process, d time.Duration) {
+	out := p.Stdout.(*output)
+	out.mu.Lock()
+	defer out.mu.Unlock()
+	out.idle = d
+}
+
 // The output of a background process is read to its end.
 func TestBackgroundOutputIsRead(t *testing.T) {
 	p := start(t, testwait.Context(t), "(for i in 1 2 3; do sleep 0.1; echo $i; done) & true")
+	setIdle(p, testwait.Limit)
 	text, err := io.ReadAll(p.Stdout)
 	if err != nil || string(text) != "1\n2\n3\n" {
 		t.Errorf("%q, %v", text, err)
@@ -87,7 +96,7 @@ func TestCallerStdout(t *testing.T) {
 	hold, gone := testwait.Holder(t)
 	var out strings.Builder
 	cmd := Shell(testwait.Context(t), hold+"sleep 600 >/dev/null & echo said")
-	cmd.Stdout = &out
+	cmd.Stdout, cmd.WaitDelay = &out, testwait.Limit
 	p, err := Start(cmd)
 	if err != nil {
 		t.Fatal(err)
@@ -157,15 +166,23 @@ func TestSlowReaderLosesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	<-process.Exited()
-	late := process.Stdout.(*output).file
-	if err := late.SetReadDeadline(time.Unix(1, 0)); err != nil { // as if IdleTimeout had passed
-		t.Fatal(err)
-	}
+	testwait.Receive(t, process.Exited())
+	setIdle(process, -1) // as if this process stood still before each read
 	if printed, err := io.ReadAll(process.Stdout); err != nil || len(printed) != 30000 {
 		t.Errorf("%d of 30000 bytes, %v", len(printed), err)
 	}
 	if err := process.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A command that has exited was not killed, even if WaitFor looks too late.
+func TestWaitForDoesNotKillWhatHasExited(t *testing.T) {
+	for range 20 { // it sees the end of the command or that of its limit first
+		p := start(t, testwait.Context(t), "exit 3")
+		<-p.Exited()
+		if isLate, err := p.WaitFor(-time.Second); isLate || err == nil || err.Error() != "exit status 3" {
+			t.Fatalf("killed: %t, %v", isLate, err)
+		}
 	}
 }

@@ -10,11 +10,11 @@ import (
 // dieWithParent does nothing. This system has no signal for a parent's death.
 func dieWithParent(*syscall.SysProcAttr) {}
 
-// leash does nothing. This system cannot kill a process group when echocast dies.
-type leash struct{}
+// parentPipe does nothing. This system cannot kill a process group when echocast dies.
+type parentPipe struct{}
 
-func newLeash(*exec.Cmd) *leash { return &leash{} }
+func newParentPipe(*exec.Cmd) *parentPipe { return &parentPipe{} }
 
-func (*leash) tie(int) {}
+func (*parentPipe) killWithParent(int) {}
 
-func (*leash) release() {}
+func (*parentPipe) release() {}

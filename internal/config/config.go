@@ -68,7 +68,7 @@ func Variable(option string) string {
 
 // variables returns all environment variables of an option, the general one first.
 func variables(flag cli.Flag) []string {
-	all := []string{Variable(flag.Names()[0])}
+	all := []string{Variable(option.Names(flag)[0])}
 	if described, ok := flag.(cli.DocGenerationFlag); ok {
 		all = append(all, described.GetEnvVars()...)
 	}
@@ -128,13 +128,13 @@ func (s *Sources) Find(app *cli.App, name string, command *cli.Command, profile 
 	levels := map[string]int{}
 	name = strings.ReplaceAll(name, " ", ".")
 	for _, flag := range command.Flags {
-		option := flag.Names()[0]
-		if isTyped(option) {
-			levels[option] = levelTyped
+		long := option.Names(flag)[0]
+		if isTyped(long) {
+			levels[long] = levelTyped
 			continue
 		}
-		if value, ok := s.find(file, found.Profile, name, flag); ok && option != ProfileOption {
-			found.Values, levels[option] = append(found.Values, value), value.level
+		if value, ok := s.find(file, found.Profile, name, flag); ok && long != ProfileOption {
+			found.Values, levels[long] = append(found.Values, value), value.level
 		}
 	}
 	if s.OnFound != nil {
@@ -182,7 +182,7 @@ func (s *Sources) profile(file *File, typed Profile) (name, source string, err e
 
 // find looks up an option in all sources, in order of precedence.
 func (s *Sources) find(file *File, profile, command string, flag cli.Flag) (Value, bool) {
-	name := flag.Names()[0]
+	name := option.Names(flag)[0]
 	if slices.Contains(s.Typed, name) {
 		return Value{}, false
 	}
@@ -205,10 +205,10 @@ func (s *Sources) find(file *File, profile, command string, flag cli.Flag) (Valu
 // find looks up an option in a section: first for the command, then for all commands.
 func (f *File) find(profile, command string, flag cli.Flag) (Value, bool) {
 	for _, prefix := range []string{command + ".", ""} {
-		v := Value{Option: flag.Names()[0]}
+		v := Value{Option: option.Names(flag)[0]}
 		for _, l := range f.lines {
 			name, isMeant := strings.CutPrefix(l.name, prefix)
-			if isMeant && l.profile == profile && slices.Contains(flag.Names(), name) {
+			if isMeant && l.profile == profile && slices.Contains(option.Names(flag), name) {
 				v.Texts, v.Source = append(v.Texts, expanded(flag, l.value)), cmp.Or(v.Source, f.location(l))
 			}
 		}
@@ -266,7 +266,7 @@ func (s *Sources) check(app *cli.App, file *File) error {
 		case lastPart(l.name) == ProfileOption && l.profile+l.name != ProfileOption:
 			return file.fault(l.number, "one profile is chosen for all commands: write profile = NAME above all headings")
 		case !isKnown && isSecret:
-			return file.fault(l.number, "a secret stands in a file of its own: write %s-file = FILE", l.name)
+			return file.fault(l.number, "a secret belongs in its own file: write %s-file = FILE", l.name)
 		case !isKnown:
 			return file.fault(l.number, "no option is called %q%s", l.name, meant(l.name, known))
 		case seen[key] && !isRepeatable:
@@ -283,7 +283,7 @@ func knownNames(prefix string, commands []*cli.Command) map[string]bool {
 	for _, command := range commands {
 		for _, flag := range command.Flags {
 			slice, ok := flag.(cli.DocGenerationSliceFlag)
-			for _, name := range flag.Names() {
+			for _, name := range option.Names(flag) {
 				isRepeatable := ok && slice.IsSliceFlag()
 				names[name], names[prefix+command.Name+"."+name] = isRepeatable, isRepeatable
 			}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -100,8 +99,7 @@ func (f *Found) apply(c *cli.Context) error {
 	for _, v := range f.Values {
 		for _, value := range v.Texts {
 			if err := c.Set(v.Option, value); err != nil {
-				err = fmt.Errorf("invalid value %q for flag -%s: %w", value, v.Option, err) // in the words of the flag package
-				return option.Errorf("%s: %s", v.Source, manual.Explain(c.Command, err))
+				return option.Errorf("%s: %s", v.Source, manual.BadValue(c.Command, v.Option, value))
 			}
 		}
 	}

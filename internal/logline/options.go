@@ -51,5 +51,5 @@ func Use(commands []*cli.Command, people *Writer, hide func(string) string) {
 }
 
 func hasOption(command *cli.Command, names ...string) bool {
-	return slices.ContainsFunc(command.Flags, func(f cli.Flag) bool { return slices.Contains(names, f.Names()[0]) })
+	return slices.ContainsFunc(command.Flags, func(f cli.Flag) bool { return slices.Contains(names, option.Names(f)[0]) })
 }

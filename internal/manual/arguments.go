@@ -1,7 +1,10 @@
 package manual
 
 import (
+	"errors"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -93,8 +96,8 @@ func (m *Manual) AsksForHelp(words []string) (asked, short bool) {
 	return false, false
 }
 
-// Explain adds advice to an error of the flag package: the option that was probably meant,
-// the missing value, or the missing unit of a time.
+// Explain puts an error of the flag package in plain words, and adds advice: the option that
+// was probably meant, the missing value, or which values the option takes.
 func Explain(command *cli.Command, err error) string {
 	text := err.Error()
 	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: -"); unknown && command != nil {
@@ -111,15 +114,47 @@ func Explain(command *cli.Command, err error) string {
 	if name, isMissing := strings.CutPrefix(text, "flag needs an argument: -"); isMissing {
 		return missingValue(command, strings.TrimPrefix(name, "-"))
 	}
-	if command == nil || !strings.HasPrefix(text, "invalid value ") {
-		return text
-	}
-	for _, flag := range command.Flags {
-		if _, isTime := flag.(*cli.DurationFlag); isTime && strings.Contains(text, " for flag -"+flag.Names()[0]+":") {
-			return text + "; a time has a unit, such as 1s or 500ms"
+	if m := refusedValue.FindStringSubmatch(text); m != nil {
+		if value, err := strconv.Unquote(m[1]); err == nil {
+			return BadValue(command, m[2], value)
 		}
 	}
 	return text
+}
+
+// refusedValue matches the errors of the flag package about values.
+var refusedValue = regexp.MustCompile(`(?s)^invalid (?:boolean )?value (".*") for (?:flag )?-(\S+): `)
+
+// BadValue says which values an option takes, if the flag package refuses one.
+func BadValue(command *cli.Command, name, value string) string {
+	text := "--" + name + " " + value + ": "
+	if command == nil {
+		return text + "it cannot be read"
+	}
+	for _, flag := range command.Flags {
+		if slices.Contains(flag.Names(), name) {
+			return "--" + flag.Names()[0] + " " + value + ": " + allowed(flag, value)
+		}
+	}
+	return text + "it cannot be read"
+}
+
+// allowed says what the value of an option must be.
+func allowed(flag cli.Flag, value string) string {
+	switch flag.(type) {
+	case *cli.IntFlag:
+		if _, err := strconv.Atoi(value); errors.Is(err, strconv.ErrRange) {
+			return "the number is too large"
+		}
+		return "it must be a whole number, in digits"
+	case *cli.Float64Flag:
+		return "it must be a number, such as 2 or -0.5"
+	case *cli.DurationFlag:
+		return "a time has a unit, such as 1s or 500ms"
+	case *cli.BoolFlag:
+		return "it must be true or false"
+	}
+	return "it cannot be read"
 }
 
 // missingValue says what kind of value an option needs.

@@ -16,7 +16,8 @@ type Manual struct {
 	// Groups are the headings of options, in order. Options that are in no group are listed
 	// under the heading "other".
 	Groups []Group
-	// Choices are the values of an option, by its name.
+	// Choices are the values of an option, by its name, or by "COMMAND NAME" if the option has
+	// other values in that command.
 	Choices map[string][]string
 	// Common are the options in the short help of a command, by the command's name. For
 	// other commands the short help lists the first ten options.
@@ -97,7 +98,11 @@ func (m *Manual) options(c *cli.Command) []option {
 		if !ok {
 			continue
 		}
-		all = append(all, m.option(flag, described))
+		o := m.option(flag, described)
+		if choices, ok := m.Choices[c.Name+" "+flag.Names()[0]]; ok {
+			o.choices = choices
+		}
+		all = append(all, o)
 	}
 	return all
 }

@@ -66,3 +66,27 @@ func Start[E any](t testing.TB, folder, program string, arguments ...string) <-c
 	})
 	return events
 }
+
+// Client compiles the JavaScript client of the gateway. It returns the environment that names
+// it, as CLIENT, and the WebSocket of the package ws, as WS. The folder is that of this module.
+func Client(t testing.TB, module string) (environment []string) {
+	t.Helper()
+	const require = "ECHOCAST_REQUIRE_BROWSER"
+	sockets, client := filepath.Join(module, "carrier/carriertest/node"), filepath.Join(module, "clients/js")
+	Need(t, sockets, "ws", require)
+	Need(t, client, "typescript", require)
+	built := t.TempDir()
+	compile := exec.CommandContext(testwait.Context(t), "node", filepath.Join(client, "node_modules/typescript/bin/tsc"),
+		"--project", client, "--outDir", built)
+	if out, err := compile.CombinedOutput(); err != nil {
+		t.Fatalf("%v:\n%s", err, out)
+	}
+	if err := os.WriteFile(filepath.Join(built, "package.json"), []byte(`{"type":"module"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	socket, err := filepath.Abs(filepath.Join(sockets, "node_modules/ws/wrapper.mjs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{"CLIENT=" + filepath.Join(built, "index.js"), "WS=" + socket}
+}

@@ -26,7 +26,9 @@ func Command(goos, file string) []string {
 
 // Open opens a file. It returns an error if the desktop's launcher fails within
 // exitTimeout.
-func Open(ctx context.Context, file string) error {
+func Open(ctx context.Context, file string) error { return open(ctx, file, exitTimeout) }
+
+func open(ctx context.Context, file string, limit time.Duration) error {
 	args := Command(runtime.GOOS, file)
 	command := exec.Command(args[0], args[1:]...) // no context: it may outlive this program
 	if err := command.Start(); err != nil {
@@ -34,7 +36,7 @@ func Open(ctx context.Context, file string) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
-	timer := time.NewTimer(exitTimeout)
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case err := <-ended:

@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"echocast/internal/testenv"
+	"echocast/internal/testwait"
 )
 
 // fake puts a script in the place of the desktop's program.
@@ -16,16 +19,14 @@ func fake(t *testing.T, script string) (dir string) {
 		t.Skip("the desktop's program is another one here")
 	}
 	dir = t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "xdg-open"), []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testenv.WriteScript(t, dir, "xdg-open", script)
 	t.Setenv("PATH", dir)
 	return dir
 }
 
 func TestOpen(t *testing.T) {
 	dir := fake(t, `printf %s "$1" > "${0%/*}/opened"`)
-	if err := Open(t.Context(), "a b.html"); err != nil {
+	if err := open(t.Context(), "a b.html", testwait.Limit); err != nil {
 		t.Fatal(err)
 	}
 	if opened, err := os.ReadFile(filepath.Join(dir, "opened")); err != nil || string(opened) != "a b.html" {
@@ -35,11 +36,12 @@ func TestOpen(t *testing.T) {
 
 func TestOpenFails(t *testing.T) {
 	fake(t, "exit 3")
-	if err := Open(t.Context(), "a.html"); err == nil || !strings.Contains(err.Error(), "xdg-open: exit status 3") {
+	err := open(t.Context(), "a.html", testwait.Limit)
+	if err == nil || !strings.Contains(err.Error(), "xdg-open: exit status 3") {
 		t.Error(err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if err := Open(t.Context(), "a.html"); err == nil || !strings.Contains(err.Error(), "xdg-open") {
+	if err := open(t.Context(), "a.html", testwait.Limit); err == nil || !strings.Contains(err.Error(), "xdg-open") {
 		t.Error(err)
 	}
 }

@@ -62,6 +62,22 @@ func Bool(to *bool, names, usage string) cli.Flag {
 	return &cli.BoolFlag{Name: all[0], Aliases: all[1:], Destination: to, DisableDefaultText: true, Usage: usage}
 }
 
+// Names returns the names of a flag, the long name first. At the start, this is needed for
+// each flag of each command, and flag.Names applies a regular expression to each.
+func Names(flag cli.Flag) []string {
+	switch f := flag.(type) {
+	case *cli.StringFlag:
+		return append([]string{f.Name}, f.Aliases...)
+	case *cli.BoolFlag:
+		return append([]string{f.Name}, f.Aliases...)
+	case *cli.IntFlag:
+		return append([]string{f.Name}, f.Aliases...)
+	case *cli.DurationFlag:
+		return append([]string{f.Name}, f.Aliases...)
+	}
+	return flag.Names()
+}
+
 // Quiet returns the flag --quiet, which means the same in each command.
 func Quiet(to *bool) cli.Flag {
 	return Bool(to, "quiet, q", "say nothing but warnings and errors")

@@ -125,3 +125,14 @@ func TestSame(t *testing.T) {
 		}
 	}
 }
+
+// A name that promises a format is refused if echocast writes another one; any other is accepted.
+func TestEndings(t *testing.T) {
+	for name, isRefused := range map[string]bool{
+		"a.wav": false, "A.WAV": false, "a": false, "tmp.Xy3": false, "talk.2026.1": false, "a.mp3": true, "a.WebM": true,
+	} {
+		if err := CheckEnding("--record", name, ".wav"); (err != nil) != isRefused {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

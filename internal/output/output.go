@@ -46,9 +46,9 @@ func (e *Error) Error() string { return "stdout: " + text.WithoutPath(e.Err).Err
 // Unwrap returns the error of the write.
 func (e *Error) Unwrap() error { return e.Err }
 
-// NobodyReads reports whether err means that the reader of stdout has closed it. That is
+// ReaderHasClosed reports whether err means that the reader of stdout has closed it. That is
 // not a failure.
-func NobodyReads(err error) bool {
+func ReaderHasClosed(err error) bool {
 	broken, ok := errors.AsType[*Error](err)
 	return ok && errors.Is(broken, syscall.EPIPE)
 }

@@ -100,10 +100,24 @@ func (p *Peer) Options(warn output.WarnFunc) (*rtc.Options, error) {
 	if options.TLS, err = p.TLS(warn); err != nil {
 		return nil, err
 	}
-	if err := options.Check(); err != nil {
-		return nil, option.Errorf("%v", err)
+	return options, check(options)
+}
+
+// check names the option that has an error.
+func check(o *rtc.Options) error {
+	for _, part := range []struct {
+		name    string
+		options rtc.Options
+	}{
+		{"--room-key-file, or ECHOCAST_ROOM_KEY", rtc.Options{Key: o.Key}},
+		{"--ice-server", rtc.Options{ICEServers: o.ICEServers}},
+		{"--relay-only", rtc.Options{ICEServers: o.ICEServers, RelayOnly: o.RelayOnly}},
+	} {
+		if err := part.options.Check(); err != nil {
+			return option.Errorf("%s: %v", part.name, err)
+		}
 	}
-	return options, nil
+	return nil
 }
 
 func (p *Peer) iceServers(warn output.WarnFunc) (servers []rtc.ICEServer, err error) {

@@ -35,13 +35,18 @@ func fileOf(stream any) *os.File {
 // Console writes lines for people. A status line, if there is one, stays below them.
 // Several goroutines may write at the same time.
 type Console struct {
-	mu   sync.Mutex
 	w    io.Writer
-	line string // the status line
+	turn chan struct{} // one slot, held while something is written or changed
+
+	line    string // the status line
+	isFinal bool   // no status line is shown any more
 }
 
 // NewConsole returns a Console that writes to w.
-func NewConsole(w io.Writer) *Console { return &Console{w: w} }
+func NewConsole(w io.Writer) *Console { return &Console{w: w, turn: make(chan struct{}, 1)} }
+
+func (c *Console) lock()   { c.turn <- struct{}{} }
+func (c *Console) unlock() { <-c.turn }
 
 // eraseLine is the sequence that erases the status line.
 const eraseLine = "\r\x1b[K"
@@ -54,8 +59,8 @@ func (c *Console) Paint(color Color, text string) string { return Paint(c.w, col
 
 // Write writes whole lines.
 func (c *Console) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.lock()
+	defer c.unlock()
 	if c.line == "" {
 		return c.w.Write(p)
 	}
@@ -67,22 +72,32 @@ func (c *Console) Write(p []byte) (int, error) {
 
 // show replaces the status line. An empty line removes it.
 func (c *Console) show(line string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	fmt.Fprint(c.w, eraseLine, line)
-	c.line = line
+	c.lock()
+	defer c.unlock()
+	if !c.isFinal {
+		fmt.Fprint(c.w, eraseLine, line)
+		c.line = line
+	}
 }
 
-// erase removes the status line before the process ends at once, so that the shell prompt
-// begins on an empty line. It never blocks.
+// eraseLimit is how long erase waits for a writer. A terminal that is stopped (Ctrl-S) keeps it.
+const eraseLimit = time.Second
+
+// erase removes the status line for good before the process ends at once, so that the shell
+// prompt begins on an empty line.
 func (c *Console) erase() {
-	if c.mu.TryLock() {
-		defer c.mu.Unlock()
-		if c.line != "" {
-			fmt.Fprint(c.w, eraseLine)
-			c.line = ""
-		}
+	limit := time.NewTimer(eraseLimit)
+	defer limit.Stop()
+	select {
+	case c.turn <- struct{}{}:
+	case <-limit.C:
+		return
 	}
+	defer c.unlock()
+	if c.line != "" {
+		fmt.Fprint(c.w, eraseLine)
+	}
+	c.line, c.isFinal = "", true
 }
 
 // statusInterval is how often a status line is updated.

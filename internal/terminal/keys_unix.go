@@ -68,7 +68,7 @@ func watchKeys(ended *sync.WaitGroup, space func()) (hasKeys bool, leave func())
 		_ = unix.Close(fd)
 		return false, func() {} // reading in the background would stop the program
 	}
-	restore, err := letKeysThrough(fd)
+	restore, err := readKeysAtOnce(fd)
 	if err != nil {
 		_ = unix.Close(fd)
 		return false, func() {}
@@ -92,9 +92,9 @@ func watchKeys(ended *sync.WaitGroup, space func()) (hasKeys bool, leave func())
 	}
 }
 
-// letKeysThrough makes the terminal pass on each key at once, without echo. Ctrl-C still
+// readKeysAtOnce makes the terminal pass on each key at once, without echo. Ctrl-C still
 // sends a signal.
-func letKeysThrough(fd int) (restore func(), err error) {
+func readKeysAtOnce(fd int) (restore func(), err error) {
 	before, err := unix.IoctlGetTermios(fd, getTermios)
 	if err != nil {
 		return nil, err

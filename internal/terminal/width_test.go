@@ -12,7 +12,7 @@ func TestWidth(t *testing.T) {
 		"speech.wav":      10,
 		"日本語":             6,
 		"ｗｉｄｅ":            8,
-		"e\u0301te\u0301": 3, // accents of their own
+		"e\u0301te\u0301": 3, // combining accents
 		"🎙":               1, // narrow, as Unicode has it
 		"😀":               2,
 		"a\u200db":        2, // a joiner

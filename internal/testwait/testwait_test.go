@@ -2,10 +2,13 @@ package testwait
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/goleak"
 )
 
 // failingTB counts the failures of a test.
@@ -70,5 +73,23 @@ func TestTrials(t *testing.T) {
 	t.Setenv("ECHOCAST_LONG", "1")
 	if all := Trials(200); all != 200 {
 		t.Errorf("%d of 200 trials", all)
+	}
+}
+
+// A goroutine that ends late is no leak, and one that never ends is.
+func TestLeaks(t *testing.T) {
+	for _, lives := range []time.Duration{0, time.Minute, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			end := time.Now().Add(lives)
+			err := leaks(func(...goleak.Option) error {
+				if time.Now().Before(end) {
+					return errors.New("one is left")
+				}
+				return nil
+			})
+			if (err != nil) != (lives > Limit) {
+				t.Errorf("of one that lives for %v: %v", lives, err)
+			}
+		})
 	}
 }

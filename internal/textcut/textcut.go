@@ -52,10 +52,14 @@ func cut(r io.Reader, end func(text string) int) iter.Seq2[string, error] {
 				held = held[size:]
 			}
 			if (err != nil || len(held) > maxHeld) && held != "" {
-				if !yield(held, nil) {
+				size := len(held)
+				if err == nil {
+					size = wholeRunes(held)
+				}
+				if !yield(held[:size], nil) {
 					return
 				}
-				held = ""
+				held = held[size:]
 			}
 			if errors.Is(err, io.EOF) {
 				return
@@ -66,6 +70,16 @@ func cut(r io.Reader, end func(text string) int) iter.Seq2[string, error] {
 			}
 		}
 	}
+}
+
+// wholeRunes returns the length of a text without the beginning of a character at its end.
+func wholeRunes(text string) int {
+	for size := len(text); size > 0 && size > len(text)-utf8.UTFMax; size-- {
+		if r, width := utf8.DecodeLastRuneInString(text[:size]); r != utf8.RuneError || width > 1 {
+			return size
+		}
+	}
+	return len(text)
 }
 
 // openTag returns where an unfinished tag begins, or len(text) if there is none.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf8"
 )
 
 func all(t *testing.T, seq func(func(string, error) bool)) (pieces []string) {
@@ -92,5 +93,18 @@ func TestWordsAreBounded(t *testing.T) {
 	}
 	if last == nil || last.Error() != "broken" || len(pieces) != 1 || len(pieces[0]) < 500 {
 		t.Errorf("%d pieces, %v", len(pieces), last)
+	}
+}
+
+// A long text without white space, such as Chinese, is not cut within a character.
+func TestCharactersStayWhole(t *testing.T) {
+	text, all := strings.Repeat("海", 50_000), ""
+	for piece, err := range Words(strings.NewReader(text)) {
+		if all += piece; err != nil || !utf8.ValidString(piece) {
+			t.Errorf("a piece of %d bytes: %v", len(piece), err)
+		}
+	}
+	if all != text {
+		t.Errorf("%d bytes of %d", len(all), len(text))
 	}
 }

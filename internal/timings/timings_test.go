@@ -28,7 +28,7 @@ type voice struct {
 	length time.Duration
 }
 
-// speak makes a voice: letters of its own speed, pauses between words, longer ones
+// speak makes a voice: letters at its speed, pauses between words, longer ones
 // between sentences.
 func speak(chance *rand.Rand) (v voice) {
 	letter := 50 + 30*chance.Float64() // ms
@@ -219,7 +219,7 @@ func TestWordsHeardOfServices(t *testing.T) {
 	}
 }
 
-// interruptAt speaks a stream to a replica and interrupts it so long after it began
+// interruptAt speaks a stream to a replica and interrupts it at a time after it began
 // to speak. It returns the receipt and how much the replica has played.
 func interruptAt(t *testing.T, stream, text string, at time.Duration) (receipt echo.Receipt, played time.Duration) {
 	t.Helper()

@@ -18,7 +18,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// drawing is an ellipse that is open by so much, on a ground with a gradient.
+// drawing draws an ellipse that is open by a share, on a background with a gradient.
 func drawing(width, height int, open float64) *image.YCbCr {
 	m := image.NewYCbCr(image.Rect(0, 0, width, height), image.YCbCrSubsampleRatio420)
 	for y := range height {

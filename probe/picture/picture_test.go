@@ -17,7 +17,7 @@ import (
 
 const rate = 24000
 
-// tone is a sine of so many samples.
+// tone returns a sine.
 func tone(hz, amplitude float64, samples int) []float32 {
 	all := make([]float32, samples)
 	for i := range all {

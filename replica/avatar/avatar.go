@@ -92,6 +92,7 @@ type Avatar struct {
 	inlet    *inlet
 	timeline *timeline
 	maker    *pictureMaker
+	face     func() (source, error) // draws if there is no Program
 }
 
 // New returns an avatar. It does nothing until Run.
@@ -99,7 +100,7 @@ func New(o *Options) (*Avatar, error) {
 	if !opusencoder.Available {
 		return nil, ErrNoOpus
 	}
-	a := &Avatar{options: *o, inlet: newInlet()}
+	a := &Avatar{options: *o, inlet: newInlet(), face: faceSource}
 	if a.options.Program != nil {
 		a.options.Delay = cmp.Or(a.options.Delay, DefaultDelay)
 	}
@@ -135,7 +136,7 @@ func (a *Avatar) Run(ctx context.Context, out Outlet) (replica.Report, error) {
 	}
 	defer encoder.Close()
 	var work sync.WaitGroup
-	pictures := faceSource
+	pictures := a.face
 	if a.options.Program != nil {
 		running, err := a.options.Program.start(ctx, a.options.Warn)
 		if err != nil {

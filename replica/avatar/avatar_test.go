@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -16,7 +17,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
 	"golang.org/x/image/vp8"
 
 	"echocast/internal/opusencoder"
@@ -47,13 +47,13 @@ func (o *outlet) Picture(frame []byte, tick int64) {
 	o.pictures[tick] = frame
 }
 
-func (o *outlet) Started(utterance string) { o.tell(notice{utterance: utterance, isStart: true}) }
+func (o *outlet) Started(utterance string) { o.notify(notice{utterance: utterance, isStart: true}) }
 
 func (o *outlet) Finished(utterance string, played time.Duration, interrupted bool) {
-	o.tell(notice{utterance: utterance, played: played, isInterrupted: interrupted})
+	o.notify(notice{utterance: utterance, played: played, isInterrupted: interrupted})
 }
 
-func (o *outlet) tell(n notice) {
+func (o *outlet) notify(n notice) {
 	o.mu.Lock()
 	o.told = append(o.told, n)
 	o.mu.Unlock()
@@ -72,8 +72,8 @@ func (o *outlet) loud() (n int) {
 	return n
 }
 
-// running is an avatar that runs, in a bubble of synctest.
-type running struct {
+// runningAvatar is an avatar that runs in a bubble of synctest.
+type runningAvatar struct {
 	*Avatar
 	*outlet
 	t    *testing.T
@@ -89,15 +89,25 @@ func needOpus(t *testing.T) {
 	}
 }
 
-// runAvatar starts an avatar.
-func runAvatar(t *testing.T, options Options) *running {
+// runAvatar starts an avatar without a face: its pictures are grey.
+func runAvatar(t *testing.T, options Options) *runningAvatar {
+	t.Helper()
+	return runAvatarWith(t, options, func() (source, error) {
+		grey := image.NewYCbCr(image.Rect(0, 0, 16, 16), image.YCbCrSubsampleRatio420)
+		return func(int64, []int16) (*image.YCbCr, error) { return grey, nil }, nil
+	})
+}
+
+// runAvatarWith starts an avatar with a face.
+func runAvatarWith(t *testing.T, options Options, face func() (source, error)) *runningAvatar {
 	t.Helper()
 	needOpus(t)
-	r := &running{t: t, outlet: &outlet{pictures: map[int64][]byte{}, came: make(chan notice, 1000)}}
+	r := &runningAvatar{t: t, outlet: &outlet{pictures: map[int64][]byte{}, came: make(chan notice, 1000)}}
 	var err error
 	if r.Avatar, err = New(&options); err != nil {
 		t.Fatal(err)
 	}
+	r.face = face
 	ctx, stop := context.WithCancelCause(t.Context())
 	r.stop = stop
 	r.over.Go(func() {
@@ -109,16 +119,18 @@ func runAvatar(t *testing.T, options Options) *running {
 }
 
 // end ends the avatar.
-func (r *running) end() {
+func (r *runningAvatar) end() {
 	r.work.Wait()
 	r.stop(errOver)
 	r.over.Wait()
 }
 
 // speak lets a stream of PCM come all at once.
-func (r *running) speak(id string, pcm []byte) { r.stream(Stream{id, bytes.NewReader(pcm), Rate, 1}) }
+func (r *runningAvatar) speak(id string, pcm []byte) {
+	r.stream(Stream{id, bytes.NewReader(pcm), Rate, 1})
+}
 
-func (r *running) stream(s Stream) {
+func (r *runningAvatar) stream(s Stream) {
 	r.work.Go(func() {
 		if err := r.Speak(r.t.Context(), s); err != nil {
 			r.t.Error(err)
@@ -126,8 +138,8 @@ func (r *running) stream(s Stream) {
 	})
 }
 
-// await returns what is told next.
-func (r *running) await() notice {
+// await returns the next notice.
+func (r *runningAvatar) await() notice {
 	r.t.Helper()
 	select {
 	case n := <-r.came:
@@ -154,7 +166,7 @@ func tone(rate, channels int, length time.Duration) []byte {
 // packet has a picture with an open mouth.
 func TestStreamIsPublished(t *testing.T) {
 	needOpus(t)
-	defer goleak.VerifyNone(t)
+	defer testwait.Goroutines(t)
 	file, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -162,18 +174,18 @@ func TestStreamIsPublished(t *testing.T) {
 	defer file.Close()
 	pcm := tone(Rate, 1, 1500*time.Millisecond)
 	synctest.Test(t, func(t *testing.T) {
-		r := runAvatar(t, Options{Record: file})
+		r := runAvatarWith(t, Options{Record: file}, faceSource)
 		time.Sleep(time.Second)
 		r.speak("one", pcm)
 		if n := r.await(); n != (notice{utterance: "one", isStart: true}) {
-			t.Errorf("first it tells %+v", n)
+			t.Errorf("first it reports %+v", n)
 		}
 		if n := r.await(); n != (notice{utterance: "one", played: 1500 * time.Millisecond}) {
-			t.Errorf("then it tells %+v", n)
+			t.Errorf("then it reports %+v", n)
 		}
 		r.speak("nothing", nil)
 		if n := r.await(); n != (notice{utterance: "nothing"}) {
-			t.Errorf("of an empty stream it tells %+v", n)
+			t.Errorf("of an empty stream it reports %+v", n)
 		}
 		time.Sleep(time.Second)
 		r.end()
@@ -254,7 +266,7 @@ func TestClear(t *testing.T) {
 			t.Fatal(err)
 		}
 		if n := r.await(); !n.isStart {
-			t.Fatalf("first it tells %+v", n)
+			t.Fatalf("first it reports %+v", n)
 		}
 		r.speak("waits", tone(Rate, 1, time.Second))
 		synctest.Wait()
@@ -265,15 +277,15 @@ func TestClear(t *testing.T) {
 			told[n.utterance] = n
 		}
 		if n := told["open"]; !n.isInterrupted || n.played > 2*Tick {
-			t.Errorf("of the open stream it tells %+v", n)
+			t.Errorf("of the open stream it reports %+v", n)
 		}
 		if n := told["waits"]; !n.isInterrupted || n.played != 0 {
-			t.Errorf("of the stream behind it, it tells %+v", n)
+			t.Errorf("of the stream behind it, it reports %+v", n)
 		}
 		r.speak("after", tone(Rate, 1, time.Second))
 		r.await()
 		if n := r.await(); n != (notice{utterance: "after", played: time.Second}) {
-			t.Errorf("of the next stream it tells %+v", n)
+			t.Errorf("of the next stream it reports %+v", n)
 		}
 		_, _ = out.Write(tone(Rate, 1, time.Second)) // nobody hears it
 		_ = out.Close()
@@ -295,7 +307,7 @@ func TestClearBeforeTheReplicaReads(t *testing.T) {
 	ctx := testwait.Context(t)
 	a.Clear()
 	if n := a.timeline.notices; len(n) != 0 {
-		t.Errorf("without a stream it tells %+v", n)
+		t.Errorf("without a stream it reports %+v", n)
 	}
 	known := Stream{"known", bytes.NewReader(tone(Rate, 1, 100*time.Millisecond)), Rate, 1}
 	if err := a.Speak(ctx, known); err != nil {
@@ -312,7 +324,7 @@ func TestClearBeforeTheReplicaReads(t *testing.T) {
 	}
 	a.Clear()
 	if n := a.timeline.notices; len(n) != 1 || n[0] != (notice{utterance: "unknown", isInterrupted: true}) {
-		t.Errorf("it tells %+v; the replica reports what it knows of", n)
+		t.Errorf("it reports %+v; the replica reports what it knows of", n)
 	}
 }
 
@@ -325,10 +337,10 @@ func TestRates(t *testing.T) {
 				id := fmt.Sprint(rate, channels)
 				r.stream(Stream{id, bytes.NewReader(tone(rate, channels, 500*time.Millisecond)), rate, channels})
 				if n := r.await(); n != (notice{utterance: id, isStart: true}) {
-					t.Errorf("first it tells %+v", n)
+					t.Errorf("first it reports %+v", n)
 				}
 				if n := r.await(); n != (notice{utterance: id, played: 500 * time.Millisecond}) {
-					t.Errorf("then it tells %+v", n)
+					t.Errorf("then it reports %+v", n)
 				}
 			}
 		}
@@ -336,7 +348,7 @@ func TestRates(t *testing.T) {
 			t.Error("no error for a rate of 0")
 		}
 		if n := r.await(); n != (notice{utterance: "bad"}) {
-			t.Errorf("of a bad stream it tells %+v", n)
+			t.Errorf("of a bad stream it reports %+v", n)
 		}
 		r.end()
 	})
@@ -359,7 +371,7 @@ func TestBrokenStream(t *testing.T) {
 		_ = out.CloseWithError(broken)
 		r.await()
 		if n := r.await(); n.isInterrupted || (time.Second-n.played).Abs() > Tick {
-			t.Errorf("it tells %+v", n)
+			t.Errorf("it reports %+v", n)
 		}
 		r.end()
 	})
@@ -396,7 +408,7 @@ func TestEndReportsPlayingAudio(t *testing.T) {
 		time.Sleep(time.Second)
 		r.end()
 		if n := r.await(); !n.isInterrupted || (n.played-time.Second).Abs() > 2*Tick {
-			t.Errorf("it tells %+v", n)
+			t.Errorf("it reports %+v", n)
 		}
 	})
 }

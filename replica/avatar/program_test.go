@@ -21,7 +21,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// Where this is set, the test binary is a program that draws; its value says how.
+// If this variable is set, the test binary is a program that draws; its value says how.
 const programEnv = "ECHOCAST_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {

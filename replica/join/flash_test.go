@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// Where this is set, the test binary is a program that draws for an avatar.
+// If this variable is set, the test binary is a program that draws for an avatar.
 const flashEnv = "ECHOCAST_TEST_FLASH"
 
 // flash draws white pictures for loud sound and black ones for silence.

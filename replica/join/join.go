@@ -33,8 +33,8 @@ type Options struct {
 
 // Run joins the room as a replica until ctx or the connection ends. Credentials come
 // from the environment: see livekit.CredentialsFrom. It returns the replica's report,
-// and the cause of ctx or an error, such as a *room.AddressError or a
-// *room.CredentialError.
+// and the cause of ctx or an error, such as a *room.AddressError,
+// *room.CredentialError, *room.RefusedError or *room.UnreachableError.
 func Run(ctx context.Context, o *Options) (replica.Report, error) {
 	to, err := livekit.ParseAddress(o.To)
 	if err != nil {
@@ -64,11 +64,13 @@ func Run(ctx context.Context, o *Options) (replica.Report, error) {
 			}
 		},
 	})
-	if errors.Is(err, livekit.ErrUnsafe) {
+	switch {
+	case errors.Is(err, livekit.ErrUnsafe):
 		return replica.Report{}, &room.AddressError{Err: err}
-	}
-	if err != nil {
-		return replica.Report{}, err
+	case errors.Is(err, livekit.ErrRefused):
+		return replica.Report{}, &room.RefusedError{Err: err}
+	case err != nil:
+		return replica.Report{}, &room.UnreachableError{Err: err}
 	}
 	o.Note(fmt.Sprintf("joined the room %s as %s", to.Room, worker.Identity()))
 	ended := make(chan struct{})

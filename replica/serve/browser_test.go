@@ -115,8 +115,8 @@ func TestPageInChromium(t *testing.T) {
 	t.Logf("the page loads %d bytes, not compressed", loaded)
 
 	browsertest.Evaluate[any](b, watchMouth)
-	sender.sound("pause", 440, 3, func(at float64) float64 {
-		if at > 1 && at < 2 {
+	sender.sound("pause", 440, 6, func(at float64) float64 {
+		if at > 1 && at < 5 { // a page on a busy machine misses a short one
 			return 0
 		}
 		return 9000
@@ -167,8 +167,9 @@ func TestPageInChromium(t *testing.T) {
 		t.Fatal(err)
 	}
 	browsertest.Evaluate[any](b, fmt.Sprintf(dropFile, base64.StdEncoding.EncodeToString(mp3), "speech.mp3"))
-	b.Until("the dropped file is spoken", `document.getElementById("status").textContent !== "" && `+
-		`document.getElementById("face").dataset.viseme !== "rest"`)
+	for range 3 { // the text, the file, and the dropped one, which is too short to be sure to be seen
+		sender.await("conversation.started_speaking")
+	}
 
 	b.Do(chromedp.Click("#microphone"))
 	listener, err := rtc.Dial(testwait.Context(t), room, &rtc.Options{Sound: true})

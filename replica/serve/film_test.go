@@ -209,7 +209,7 @@ func checkMouth(t *testing.T, pictures string, spoken []span) {
 	}
 }
 
-// within reports whether a time is in a span, and so far from its ends.
+// within reports whether a time is in a span, at least margin from its ends.
 func within(at float64, spans []span, margin float64) bool {
 	for _, s := range spans {
 		if at >= s.from+margin && at <= s.to-margin {

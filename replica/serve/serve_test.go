@@ -11,19 +11,23 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
+
+// patient are options of connections that no busy machine breaks: a close that takes longer than
+// CloseTimeout is a loss for the other end.
+func patient() *rtc.Options {
+	return &rtc.Options{ConnectTimeout: testwait.Limit, CloseTimeout: testwait.Limit, PingTimeout: testwait.Limit}
+}
 
 // start runs a server until it ends or the test stops it, and returns its address.
 func start(t *testing.T, options *Options) (url string, stop func(), ended <-chan error) {
 	t.Helper()
-	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	listener, err := rtc.Listen("127.0.0.1:0", patient())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +55,7 @@ type guest struct {
 
 func dial(t *testing.T, url string) *guest {
 	t.Helper()
-	conn, err := rtc.Dial(testwait.Context(t), url, nil)
+	conn, err := rtc.Dial(testwait.Context(t), url, patient())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +125,7 @@ func TestOneRoomForEverybody(t *testing.T) {
 	url, stop,
 		ended := start(t, &Options{Record: record, Observer: Observer{Report: func(r replica.Report) { reports <- r }}})
 	sender, other := dial(t, url), dial(t, url)
-	sender.say("long", 60) // 3 s
+	sender.say("long", 400) // 20 s, however late the interrupt comes
 	sender.await("conversation.started_speaking")
 	other.await("conversation.started_speaking")
 	other.send(interrupt)

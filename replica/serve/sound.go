@@ -14,6 +14,7 @@ import (
 	"echocast/audio"
 	"echocast/internal/opusencoder"
 	"echocast/internal/pcm"
+	"echocast/internal/sleep"
 	"echocast/rtc"
 )
 
@@ -165,7 +166,8 @@ type voice struct {
 	encoder    encoder
 	rate       int
 	frame      []int16 // not yet full
-	next       int64   // position of its first sample, at rate
+	next       int64   // position of its first sample, at clock
+	clock      int     // the last rate that was asked for; 0 before the first
 	sequence   uint16
 	isSpeaking bool // no pause since the last packet
 }
@@ -201,16 +203,16 @@ func (v *voice) add(p piece, start time.Time, send func(*rtp.Packet)) error {
 
 func (v *voice) change(rate int, send func(*rtp.Packet)) error {
 	err := v.flush(send)
-	last := v.rate
 	v.close()
 	if err != nil {
 		return err
 	}
+	if v.clock > 0 {
+		v.next = v.next * int64(rate) / int64(v.clock)
+	}
+	v.clock = rate
 	if v.encoder, err = v.open(rate); err != nil {
 		return err
-	}
-	if last > 0 {
-		v.next = v.next * int64(rate) / int64(last)
 	}
 	v.rate, v.isSpeaking = rate, false
 	return nil
@@ -288,7 +290,7 @@ func playUser(ctx context.Context, name string, conn listener) error {
 		if err != nil {
 			return err
 		}
-		if !sleepUntil(ctx, p.at) {
+		if sleep.For(ctx, time.Until(p.at)) != nil {
 			return nil
 		}
 		if err := v.add(p, start, send); err != nil {
@@ -314,15 +316,4 @@ func nextPiece(source audio.Source, at time.Time) (piece, error) {
 	p := piece{at: at, rate: opusClock, samples: make([]int16, n)}
 	pcm.Quantise(p.samples, samples[:n])
 	return p, nil
-}
-
-func sleepUntil(ctx context.Context, at time.Time) bool {
-	timer := time.NewTimer(time.Until(at))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"errors"
 	"math"
 	"slices"
 	"testing"
@@ -13,16 +14,16 @@ import (
 	"echocast/internal/opusencoder"
 )
 
-// ear keeps what it hears.
-type ear struct{ packets []*rtp.Packet }
+// packetRecorder stores the packets that it gets.
+type packetRecorder struct{ packets []*rtp.Packet }
 
-func (e *ear) Play(_ string, packet *rtp.Packet) error {
+func (e *packetRecorder) Play(_ string, packet *rtp.Packet) error {
 	e.packets = append(e.packets, packet)
 	return nil
 }
 
 // loudest is how loud each packet becomes.
-func (e *ear) loudest(t *testing.T) (all []int) {
+func (e *packetRecorder) loudest(t *testing.T) (all []int) {
 	decoder, err := opus.NewDecoderWithOutput(24000, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +51,36 @@ func say(sound *soundOut, size float64) {
 	sound.pause()
 }
 
+// silentEncoder encodes everything as nothing.
+type silentEncoder struct{}
+
+func (silentEncoder) Encode([]int16) ([]byte, error) { return nil, nil }
+
+func (silentEncoder) Close() error { return nil }
+
+// A rate that cannot be encoded does not change the time of what follows at another rate.
+func TestTimeAfterAnUnknownRate(t *testing.T) {
+	unknown := errors.New("unknown rate")
+	v := voice{open: func(rate int) (encoder, error) {
+		if rate == 11025 {
+			return nil, unknown
+		}
+		return silentEncoder{}, nil
+	}}
+	var last uint32
+	send := func(p *rtp.Packet) { last = p.Timestamp }
+	start := time.Now()
+	for n, rate := range []int{24000, 11025, 8000, 11025, 24000} {
+		p := piece{at: start.Add(time.Duration(n) * time.Second), rate: rate, samples: make([]int16, rate)}
+		if err := v.add(p, start, send); (rate == 11025) != errors.Is(err, unknown) {
+			t.Fatalf("at %d Hz: %v", rate, err)
+		}
+		if want := uint32((n+1)*opusClock - opusClock/50); rate != 11025 && last != want {
+			t.Errorf("the last packet of second %d has the timestamp %d, want %d", n+1, last, want)
+		}
+	}
+}
+
 // The end of an utterance is played with it, not with the next one. Utterances without a pause
 // between them play without one.
 func TestEndIsHeardAtOnce(t *testing.T) {
@@ -57,7 +88,7 @@ func TestEndIsHeardAtOnce(t *testing.T) {
 		t.Skip("mu-law holds nothing back")
 	}
 	synctest.Test(t, func(t *testing.T) {
-		sound, heard := newSoundOut(), &ear{}
+		sound, heard := newSoundOut(), &packetRecorder{}
 		defer sound.close()
 		sound.add(heard)
 		say(sound, 9000)

@@ -96,7 +96,7 @@ func (b *Backend) browser(reason string) (Transport, error) {
 // parse removes the meeting token from an address.
 func (b *Backend) parse(address string) (page, token string, err error) {
 	u, err := url.Parse(strings.TrimPrefix(address, Scheme))
-	if err != nil {
+	if err != nil || u.Hostname() == "" {
 		return "", "", &room.AddressError{Err: errors.New("not the URL of a Daily room")} // url's error quotes the token
 	}
 	query := u.Query()
@@ -138,6 +138,9 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 		}
 	}
 	conn, err := daily.Join(ctx, page, with)
+	if errors.Is(err, daily.ErrRefused) {
+		return nil, &room.RefusedError{Err: err}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -63,11 +63,14 @@ func (Backend) Join(ctx context.Context, address string, o *room.Options) (*room
 		Insecure: o.Insecure, Warn: o.Warn,
 	}
 	if o.ListenOnly {
-		options.Identity = livekit.DefaultEarIdentity
+		options.Identity = livekit.DefaultListenerIdentity
 	}
 	r, err := livekit.Join(ctx, to, with, options)
 	if errors.Is(err, livekit.ErrUnsafe) {
 		return nil, &room.AddressError{Err: err}
+	}
+	if errors.Is(err, livekit.ErrRefused) {
+		return nil, &room.RefusedError{Err: err}
 	}
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/url"
 
 	"echocast/echo"
 	"echocast/room"
@@ -27,6 +28,9 @@ type Backend struct {
 func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*room.Connection, error) {
 	if o.Microphone {
 		return nil, &room.OptionError{Option: "Microphone", Err: errors.New("a data channel has no audio track to speak by")}
+	}
+	if u, err := url.Parse(address); err != nil || u.Hostname() == "" {
+		return nil, &room.AddressError{Err: errors.New("it has no host: http://HOST:PORT, or https://HOST")}
 	}
 	with := b.Options
 	with.Sound, with.MaySend = o.Hear, o.MaySend

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/http"
 	"slices"
 	"time"
 
@@ -54,19 +55,18 @@ func (c *conn) Receive(ctx context.Context) ([]byte, error) {
 // pollInterval is the time between two polls for the replica.
 const pollInterval = time.Second
 
-// waitJoined polls the service until the replica has joined. If a request gets no answer,
-// waitJoined repeats it.
+// waitJoined polls the service until the replica has joined. If a request gets no answer, or
+// the service is busy or has a problem, waitJoined repeats it.
 func (c *conn) waitJoined(ctx context.Context) ([]byte, error) {
 	ctx = logs.Into(ctx, c.log)
 	for {
 		info, err := c.sender.client.Conversation(ctx, c.sender.id, true)
-		_, unanswered := errors.AsType[*tavus.TransportError](err)
 		switch {
 		case ctx.Err() != nil:
 			return nil, context.Cause(ctx)
-		case err != nil && !unanswered:
+		case err != nil && !isTemporary(err):
 			return nil, err
-		case err == nil && info.Over():
+		case err == nil && info.HasEnded():
 			return nil, &EndedError{c.sender.id, info.Shutdown}
 		case slices.ContainsFunc(info.Events, isJoin):
 			return joinEvent(c.sender.id), nil
@@ -75,6 +75,13 @@ func (c *conn) waitJoined(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// isTemporary reports whether the same request may succeed later.
+func isTemporary(err error) bool {
+	_, unanswered := errors.AsType[*tavus.TransportError](err)
+	answer, answered := errors.AsType[*tavus.APIError](err)
+	return unanswered || answered && (answer.Status == http.StatusTooManyRequests || answer.Status >= 500)
 }
 
 func isJoin(e tavus.Event) bool {

@@ -78,7 +78,7 @@ func (r received) matches(from int) error {
 	return nil
 }
 
-// accounts reports whether the receipt tells what arrived.
+// accounts checks that the receipt covers what arrived.
 func accounts(r echo.Receipt, arrived int64) error {
 	if arrived < r.Samples || arrived > r.Samples+r.UncertainSamples {
 		return fmt.Errorf("%d samples arrived; the receipt says %d, and %d uncertain", arrived, r.Samples, r.UncertainSamples)
@@ -269,7 +269,7 @@ func TestUnsentRequestIsRetried(t *testing.T) {
 	})
 }
 
-// unreachable lets one of so many messages fail before it is sent.
+// unreachable lets every n-th message fail before it is sent.
 type unreachable struct {
 	http.RoundTripper
 	every, n int
@@ -312,13 +312,13 @@ type tally struct {
 	Again int // samples that were heard a second time after a resume, at most
 }
 
-// rewinding records where an utterance continues.
-type rewinding struct {
+// rewindRecorder records where an utterance continues.
+type rewindRecorder struct {
 	noise
 	from []int // of each utterance after the first
 }
 
-func (r *rewinding) Rewind(position int64) (int64, error) {
+func (r *rewindRecorder) Rewind(position int64) (int64, error) {
 	base := 0
 	if n := len(r.from); n > 0 {
 		base = r.from[n-1]
@@ -378,7 +378,7 @@ func randomRun(t *testing.T, seed uint64, sum *tally) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source := &rewinding{noise: noise{end: 1 + random.IntN(9*sampleRate)}}
+	source := &rewindRecorder{noise: noise{end: 1 + random.IntN(9*sampleRate)}}
 	if random.IntN(3) == 0 {
 		source.stalls = map[int]time.Duration{random.IntN(source.end): time.Duration(random.Int64N(int64(5 * time.Second)))}
 	}
@@ -432,7 +432,7 @@ func randomRun(t *testing.T, seed uint64, sum *tally) {
 }
 
 // judge compares what arrived with the source and with the receipts.
-func judge(t *testing.T, seed uint64, source *rewinding, receipts []echo.Receipt, arrived []received,
+func judge(t *testing.T, seed uint64, source *rewindRecorder, receipts []echo.Receipt, arrived []received,
 	played map[string]int, policy echo.ReconnectPolicy, sum *tally) {
 	t.Helper()
 	from, end, heard := 0, 0, 0 // where the utterance at hand begins; what arrived, and was heard, up to there

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -68,6 +69,7 @@ type Backend struct {
 	window  window
 	mu      sync.Mutex
 	senders map[string]*sender // by the id of the conversation
+	idle    []*sender          // those that had no connection, the oldest first
 }
 
 // Join checks that the conversation at an address, tavus:CONVERSATION_ID, is active. It
@@ -82,18 +84,23 @@ func (b *Backend) Join(ctx context.Context, address string, o *room.Options) (*r
 	if err != nil {
 		return nil, err
 	}
-	if info.Over() {
+	if info.HasEnded() {
 		return nil, &EndedError{id, info.Shutdown}
 	}
-	to, isNew := b.sender(id)
+	to, isNew := b.open(id)
+	leave := sync.OnceFunc(func() { b.leave(to) })
 	if isNew && b.OnJoin != nil {
 		b.OnJoin(info)
 	}
 	if err := to.interruptIfFailed(ctx); err != nil {
+		leave()
 		return nil, err
 	}
 	stage := newStage(ctx, b, to, o)
-	return &room.Connection{Stage: stage, Close: func() error { return nil }}, nil
+	return &room.Connection{Stage: stage, Close: func() error {
+		leave()
+		return nil
+	}}, nil
 }
 
 // check returns an error for options that such a room does not support.
@@ -122,21 +129,45 @@ func (b *Backend) check(id string, o *room.Options) error {
 	return nil
 }
 
-// sender returns the sender of a conversation, and whether this is its first call. Later
-// calls return the same sender.
-func (b *Backend) sender(id string) (s *sender, isNew bool) {
+// mostIdle is how many conversations without a connection a Backend remembers. Each of them
+// may be joined again after a loss.
+const mostIdle = 1000
+
+// open returns the sender of a conversation for another connection, and whether this is its
+// first call. Later calls return the same sender.
+func (b *Backend) open(id string) (s *sender, isNew bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if known := b.senders[id]; known != nil {
-		return known, false
+	if s = b.senders[id]; s != nil {
+		s.connections++
+		return s, false
 	}
 	if b.senders == nil {
 		b.senders = map[string]*sender{}
 	}
 	client := *b.Client
 	client.Timeout = requestTimeout
-	b.senders[id] = &sender{client: &client, id: id, window: &b.window, busy: make(chan struct{}, 1)}
-	return b.senders[id], true
+	s = &sender{client: &client, id: id, window: &b.window, busy: make(chan struct{}, 1), connections: 1}
+	b.senders[id] = s
+	return s, true
+}
+
+// leave ends a connection of a sender, and forgets one that has been without a connection for
+// longest if there are too many of them.
+func (b *Backend) leave(s *sender) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s.connections--; s.connections > 0 {
+		return
+	}
+	b.idle = append(slices.DeleteFunc(b.idle, func(other *sender) bool { return other == s }), s)
+	if len(b.idle) <= mostIdle {
+		return
+	}
+	if oldest := b.idle[0]; oldest.connections == 0 {
+		delete(b.senders, oldest.id)
+	}
+	b.idle = slices.Delete(b.idle, 0, 1)
 }
 
 // EndedError reports that a conversation has ended.

@@ -17,8 +17,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/echo"
 	"echocast/internal/testwait"
 	"echocast/replica"
@@ -28,13 +26,13 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
 const sampleRate = 24000
 
-// world is a service with one active conversation, a way to it, and what its
-// replica recorded.
-type world struct {
+// testService is a service with one active conversation, a backend that reaches it, and the
+// recording of its replica.
+type testService struct {
 	t         *testing.T
 	server    *tavustest.Server
 	backend   *rest.Backend
@@ -44,9 +42,9 @@ type world struct {
 }
 
 // newWorld makes one with requests that take as long as latency says.
-func newWorld(t *testing.T, latency func() time.Duration) *world {
+func newWorld(t *testing.T, latency func() time.Duration) *testService {
 	t.Helper()
-	w := &world{t: t, server: &tavustest.Server{Key: "a-key"}}
+	w := &testService{t: t, server: &tavustest.Server{Key: "a-key"}}
 	w.server.AppMessages = tavustest.AppMessages{Latency: latency, Replica: &replica.Options{Record: &w.recording}}
 	key, err := tavus.NewKey("a-key")
 	if err != nil {
@@ -57,7 +55,7 @@ func newWorld(t *testing.T, latency func() time.Duration) *world {
 	return w
 }
 
-func (w *world) join(o *room.Options) *room.Room {
+func (w *testService) join(o *room.Options) *room.Room {
 	w.t.Helper()
 	joined, err := room.Join(w.t.Context(), rest.Scheme+":"+w.id, withBackend(o, w.backend))
 	if err != nil {
@@ -75,7 +73,7 @@ func withBackend(o *room.Options, b room.Backend) *room.Options {
 }
 
 // session opens a session in the conversation.
-func (w *world) session(o *echo.Options) *echo.Session {
+func (w *testService) session(o *echo.Options) *echo.Session {
 	w.t.Helper()
 	if o == nil {
 		o = &echo.Options{}
@@ -89,7 +87,7 @@ func (w *world) session(o *echo.Options) *echo.Session {
 }
 
 // close ends the service and returns what the replica reports.
-func (w *world) close() replica.Report {
+func (w *testService) close() replica.Report {
 	w.reports = w.server.Close()
 	return w.reports[w.id]
 }
@@ -129,8 +127,8 @@ func (t *wavMemory) samples() []int16 {
 	return pcm
 }
 
-// noise is a source of so many samples, each of which tells its position: no
-// stretch of 200 samples comes twice.
+// noise is a source whose samples reveal their position: no sequence of 200 samples occurs
+// twice.
 type noise struct {
 	at, end int
 	stalls  map[int]time.Duration // before the read at this position
@@ -409,6 +407,52 @@ func TestWaitsForTheReplica(t *testing.T) {
 	})
 }
 
+// A service that has a problem for a while, or is busy, is asked again; one that refuses is not.
+func TestWaitsThroughProblemsOfTheService(t *testing.T) {
+	for status, isTemporary := range map[int]bool{500: true, 503: true, 429: true, 401: false, 404: false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.server.AppMessages.JoinDelay = time.Second
+			w.id = w.server.Add("another")
+			session := w.session(nil)
+			w.server.Fail(tavustest.Fault{Method: "GET", Path: "/v2/conversations/" + w.id, Status: status, Times: 20})
+			_, err := session.Speak(t.Context(), echo.Speech{Samples: &noise{end: 100}})
+			if (err == nil) != isTemporary {
+				t.Errorf("status %d: %v", status, err)
+			}
+			_ = session.Close()
+			w.close()
+		})
+	}
+}
+
+// A Backend of a program that runs for years remembers few of its conversations. One that is
+// joined again soon is no new one.
+func TestPastConversationsAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		joins := 0
+		w.backend.OnJoin = func(tavus.Info) { joins++ }
+		first, many := w.id, 1000
+		for range many {
+			for range 2 {
+				_ = w.join(nil).Close()
+			}
+			w.id = w.server.Add("another")
+		}
+		if joins != many {
+			t.Errorf("%d conversations were new, of %d", joins, many)
+		}
+		_ = w.join(nil).Close() // one too many: the first is forgotten
+		w.id = first
+		_ = w.join(nil).Close()
+		if joins != many+2 {
+			t.Errorf("%d conversations were new, of %d", joins, many+2)
+		}
+		w.close()
+	})
+}
+
 // Other messages go the same way.
 func TestMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -559,7 +603,7 @@ func TestBargeInByEvents(t *testing.T) {
 		var parts []echo.Receipt
 		session := w.session(&echo.Options{BargeIn: true, Resume: true,
 			OnReceipt: func(r echo.Receipt) { parts = append(parts, r) }})
-		source := &rewinding{noise: noise{end: 6 * sampleRate}}
+		source := &rewindRecorder{noise: noise{end: 6 * sampleRate}}
 		time.AfterFunc(3*time.Second, func() { received.all <- userSpeaks(w.id, "started", 1) })
 		time.AfterFunc(4*time.Second, func() { received.all <- userSpeaks(w.id, "stopped", 2) })
 		receipt, err := session.Speak(t.Context(), echo.Speech{Samples: source})
@@ -581,7 +625,7 @@ func TestPauseByClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, jitter(8, 20*time.Millisecond, 300*time.Millisecond))
 		session := w.session(nil)
-		source := &rewinding{noise: noise{end: 6 * sampleRate}}
+		source := &rewindRecorder{noise: noise{end: 6 * sampleRate}}
 		spoken := make(chan error, 1)
 		go func() {
 			_, err := session.Speak(t.Context(), echo.Speech{Samples: source})

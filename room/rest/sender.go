@@ -31,7 +31,7 @@ func answerOf(err error) answer {
 		return delivered
 	}
 	if lost, ok := errors.AsType[*tavus.TransportError](err); ok {
-		if lost.Unsent() {
+		if lost.WasNotSent() {
 			return undelivered
 		}
 		return uncertain
@@ -122,6 +122,8 @@ type sender struct {
 	id     string
 	window *window
 	busy   chan struct{} // held by the message that is being sent
+
+	connections int // the lock of the Backend guards it
 
 	// failed is set if the last message was possibly not delivered. The replica may still
 	// be speaking.

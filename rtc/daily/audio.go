@@ -131,18 +131,37 @@ func (a *Audio) put(packet *rtp.Packet) {
 }
 
 // ReadRTP returns the next packet. The error is the cause of ctx, net.ErrClosed
-// after Close, or ErrLost after the page has broken.
+// after Close, or ErrLost after the page has broken, even if packets still wait.
 func (a *Audio) ReadRTP(ctx context.Context) (*rtp.Packet, error) {
+	if err := a.stopped(ctx); err != nil { // the select below could take a waiting packet
+		return nil, fmt.Errorf("daily: audio: %w", err)
+	}
 	select {
 	case packet := <-a.packets:
 		return packet, nil
 	case <-a.closed:
-		return nil, fmt.Errorf("daily: audio: %w", net.ErrClosed)
 	case <-a.broken:
-		return nil, fmt.Errorf("daily: audio: %w", ErrLost)
 	case <-ctx.Done():
-		return nil, fmt.Errorf("daily: audio: %w", context.Cause(ctx))
 	}
+	return nil, fmt.Errorf("daily: audio: %w", a.stopped(ctx))
+}
+
+// stopped returns why nothing more is to be read, or nil.
+func (a *Audio) stopped(ctx context.Context) error {
+	select {
+	case <-a.closed:
+		return net.ErrClosed
+	default:
+	}
+	select {
+	case <-a.broken:
+		return ErrLost
+	default:
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // Close stops listening, and returns when every goroutine of the Audio has

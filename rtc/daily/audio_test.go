@@ -3,22 +3,24 @@ package daily
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pion/opus"
+	"github.com/pion/rtp"
 
 	"echocast/internal/testwait"
+	"echocast/internal/tonetest"
 	"echocast/rtc/daily/dailytest"
 )
 
-// hertz decodes packets and counts the waves of the tone in a second of them.
-func hertz(t *testing.T, a *Audio) int {
+// hertz decodes packets and returns the frequency of the tone in a second of them, once there is
+// a tone.
+func hertz(t *testing.T, a *Audio) float64 {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(testwait.Context(t), time.Minute)
-	defer cancel()
+	ctx := testwait.Context(t)
 	decoder, err := opus.NewDecoderWithOutput(48000, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -37,29 +39,26 @@ func hertz(t *testing.T, a *Audio) int {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(pcm) == 0 && loudness(buffer[:n]) < 0.01 {
+			continue
+		}
 		pcm = append(pcm, buffer[:n]...)
 	}
-	waves := 0
-	for i := 24000; i < 72000; i++ {
-		if pcm[i-1] < 0 && pcm[i] >= 0 {
-			waves++
-		}
-	}
-	return waves
+	return tonetest.Hertz(pcm[24000:], 48000)
 }
 
 // checkHum checks the frequency of a hum. On a busy machine a browser makes a
 // tone that clicks, so the best of three tries counts.
-func checkHum(t *testing.T, sound *Audio, want int) {
+func checkHum(t *testing.T, sound *Audio, want float64) {
 	t.Helper()
-	var got [3]int
+	var got [3]float64
 	for i := range got {
 		got[i] = hertz(t, sound)
-		if off := got[i] - want; -want/200 <= off && off <= want/200 {
+		if math.Abs(got[i]-want) <= want/200 {
 			return
 		}
 	}
-	t.Errorf("a hum of %d Hz has %v Hz", want, got)
+	t.Errorf("a hum of %v Hz has %v Hz", want, got)
 }
 
 func TestAudioOfTheReplica(t *testing.T) {
@@ -98,5 +97,37 @@ func TestAudioOfTheReplica(t *testing.T) {
 	}
 	if err := second.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// An Audio that has ended returns no packet, however many still wait.
+func TestAudioEndsBeforeWaitingPackets(t *testing.T) {
+	gone := errors.New("gone")
+	for name, c := range map[string]struct {
+		end  func(a *Audio, broken chan struct{}, cancel context.CancelCauseFunc)
+		want error
+	}{
+		"closed":    {func(a *Audio, _ chan struct{}, _ context.CancelCauseFunc) { _ = a.Close() }, net.ErrClosed},
+		"broken":    {func(_ *Audio, broken chan struct{}, _ context.CancelCauseFunc) { close(broken) }, ErrLost},
+		"cancelled": {func(_ *Audio, _ chan struct{}, cancel context.CancelCauseFunc) { cancel(gone) }, gone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			broken := make(chan struct{})
+			a := newAudio(broken)
+			ctx, cancel := context.WithCancelCause(testwait.Context(t))
+			defer cancel(nil)
+			for range audioBacklog + 1 { // one more than fits
+				a.put(&rtp.Packet{})
+			}
+			if _, err := a.ReadRTP(ctx); err != nil {
+				t.Fatalf("before the end: %v", err)
+			}
+			c.end(a, broken, cancel)
+			for range audioBacklog {
+				if _, err := a.ReadRTP(ctx); !errors.Is(err, c.want) {
+					t.Fatalf("after the end: %v, want %v", err, c.want)
+				}
+			}
+		})
 	}
 }

@@ -121,7 +121,7 @@ func (c *Conn) enter(ctx context.Context) (transport, error) {
 	cause := fmt.Errorf("not in the room within %v: %w", timeout, context.DeadlineExceeded)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 	defer cancel()
-	c.log.Info("starting what joins the room", "browser", c.options.Library == nil, "timeout", timeout)
+	c.log.Info("starting the browser or the library", "browser", c.options.Library == nil, "timeout", timeout)
 	t, err := c.open(ctx)
 	if err != nil {
 		c.log.Info("it did not start", "error", c.secrets.Error(err))

@@ -125,7 +125,7 @@ func TestReplicaIsFoundByWhatItSends(t *testing.T) {
 // crash makes a page die, as it would for lack of memory.
 func crash(t *testing.T, p *page) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(p.tab, time.Minute)
+	ctx, cancel := context.WithTimeout(p.tab, testwait.Limit)
 	defer cancel()
 	go func() {
 		if !testwait.Came(t, p.Ended()) {

@@ -1,20 +1,17 @@
 package daily
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
-
-	"go.uber.org/goleak"
 
 	"echocast/internal/testwait"
 	"echocast/rtc/daily/dailytest"
@@ -25,19 +22,19 @@ func TestMain(m *testing.M) {
 		keepProfile(temporary)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	testwait.RunAndFindLeaks(m)
 }
 
 // localDailyJS is the real daily-js; scripts/browser.sh puts it there.
 const localDailyJS = "dailytest/node_modules/@daily-co/daily-js/dist/daily.js"
 
-// needBrowser skips a test where there is no Chromium or no daily-js, unless
-// ECHOCAST_REQUIRE_BROWSER says that there has to be.
+// needBrowser skips a test if there is no Chromium or no daily-js, or fails it if
+// ECHOCAST_REQUIRE_BROWSER is set.
 func needBrowser(t testing.TB) {
 	t.Helper()
 	_, err := os.Stat(localDailyJS)
 	if err == nil {
-		err = errNoProgram()
+		_, err = FindBrowser("")
 	}
 	switch {
 	case err == nil:
@@ -48,13 +45,24 @@ func needBrowser(t testing.TB) {
 	}
 }
 
-func errNoProgram() error {
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if _, err := exec.LookPath(name); err == nil {
-			return nil
+// eachBrowser runs a test in the browser that FindBrowser prefers, and, if that is a shell
+// without windows, also in a browser that people have.
+func eachBrowser(t *testing.T, test func(t *testing.T, path string)) {
+	needBrowser(t)
+	preferred, err := FindBrowser("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := []string{preferred}
+	for _, name := range []string{"chromium", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil && path != preferred {
+			paths = append(paths, path)
+			break
 		}
 	}
-	return errors.New("no Chromium in the PATH")
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) { test(t, path) })
+	}
 }
 
 // newRoom opens a room, and at the end of the test sees that nothing in it was
@@ -79,6 +87,13 @@ func newRoom(t testing.TB, o dailytest.Options) *dailytest.Room {
 func local(room *dailytest.Room, o Options) *Options {
 	o.DailyJS = localDailyJS
 	o.CallMachine = room.CallMachine()
+	return patient(o)
+}
+
+// patient returns options with the timeouts of tests where o has none.
+func patient(o Options) *Options {
+	o.JoinTimeout = cmp.Or(o.JoinTimeout, testwait.Limit)
+	o.LeaveTimeout = cmp.Or(o.LeaveTimeout, testwait.Limit)
 	return &o
 }
 
@@ -103,8 +118,7 @@ type receiver interface {
 // expect receives messages that have to be these.
 func expect(t testing.TB, conn receiver, want ...string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(testwait.Context(t), time.Minute)
-	defer cancel()
+	ctx := testwait.Context(t)
 	for _, message := range want {
 		got, err := conn.Receive(ctx)
 		if err != nil {
@@ -133,9 +147,13 @@ func echoMessage(n, size int) string {
 }
 
 func TestMessagesGoBothWaysInOrder(t *testing.T) {
+	eachBrowser(t, messagesGoBothWaysInOrder)
+}
+
+func messagesGoBothWaysInOrder(t *testing.T, browser string) {
 	room := newRoom(t, dailytest.Options{})
 	replica := room.Enter("Ann", "tavus-replica-r1")
-	conn := mustJoin(t, room, Options{Token: "secret", UserName: "Bob"})
+	conn := mustJoin(t, room, Options{Token: "secret", UserName: "Bob", Chromium: browser})
 	expect(t, conn, about(joinedEvent, replica.Person, roleReplica))
 	if got := conn.MaxMessage(); got != DefaultMaxMessage {
 		t.Errorf("the room takes %d bytes, want %d", got, DefaultMaxMessage)

@@ -32,7 +32,8 @@ func FindBrowser(path string) (string, error) {
 		ErrNoBrowser)
 }
 
-// browserNames returns the names and paths of Chromium and of browsers based on it.
+// browserNames returns the names and paths of Chromium and of browsers based on it. Shells
+// without windows come first, because they start with a third of the work.
 func browserNames(system string) []string {
 	switch system {
 	case "darwin":
@@ -51,7 +52,8 @@ func browserNames(system string) []string {
 		return names
 	}
 	return []string{
-		"headless_shell", "headless-shell", "chromium", "chromium-browser",
+		"/usr/lib/chromium/chromium-headless-shell", // Debian's, without the script that would stay in front of it
+		"headless_shell", "headless-shell", "chrome-headless-shell", "chromium", "chromium-browser",
 		"google-chrome", "google-chrome-stable", "google-chrome-beta", "google-chrome-unstable",
 		"/usr/local/bin/chrome", "/snap/bin/chromium", "chrome",
 	}

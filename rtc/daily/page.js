@@ -128,7 +128,7 @@
     },
   };
 
-  // openMicrophone makes a track of what is played, in a context of its own rate.
+  // openMicrophone makes a track of the played samples, in a context with their sample rate.
   async function openMicrophone(sampleRate) {
     const context = new AudioContext({ sampleRate });
     await context.audioWorklet.addModule("microphone.js");

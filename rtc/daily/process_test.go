@@ -3,6 +3,7 @@
 package daily
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"path/filepath"
@@ -65,12 +66,24 @@ func TestNoProcessIsLeft(t *testing.T) {
 	if err := conn.Close(); err != nil {
 		t.Error(err)
 	}
+	ctx := testwait.Context(t) // a process that was told to end may take a while to do so
 	for _, pid := range processes {
-		if _, _, alive := parentOf("/proc/" + strconv.Itoa(pid) + "/stat"); alive {
-			cmd, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-			t.Errorf("process %d is still there: %.200q", pid, cmd)
+		for command := ""; isAlive(pid, &command); time.Sleep(10 * time.Millisecond) {
+			if ctx.Err() != nil {
+				t.Errorf("process %d is still there: %.200q", pid, command)
+				break
+			}
 		}
 	}
+}
+
+// isAlive reports whether a process still runs the same command, which it returns the first time.
+func isAlive(pid int, command *string) bool {
+	folder := "/proc/" + strconv.Itoa(pid)
+	_, _, alive := parentOf(folder + "/stat")
+	now, _ := os.ReadFile(folder + "/cmdline")
+	*command = cmp.Or(*command, string(now))
+	return alive && *command == string(now)
 }
 
 // kill ends a browser as the system does for lack of memory.

@@ -24,7 +24,7 @@ func profiles(t *testing.T, temporary string) []string {
 	return slices.DeleteFunc(found, func(path string) bool { return strings.HasSuffix(path, lockSuffix) })
 }
 
-// Where this is set, the test binary makes a profile there, says so and waits.
+// If this variable is set, the test binary makes a profile there, says so and waits.
 const profileEnv = "ECHOCAST_TEST_PROFILE"
 
 // keepProfile is that process, until it is killed.

@@ -32,7 +32,8 @@ func fromCDN(t *testing.T, script []byte) error {
 		chromedp.Flag("ignore-certificate-errors", true),
 		chromedp.Flag("host-resolver-rules", "MAP unpkg.com "+address),
 	}}
-	conn, err := Join(testwait.Context(t), room.URL(), &Options{Browser: &browser, CallMachine: room.CallMachine()})
+	conn, err := Join(testwait.Context(t), room.URL(),
+		patient(Options{Browser: &browser, CallMachine: room.CallMachine()}))
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,11 @@
 package livekit
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"slices"
+	"sync"
 	"testing"
 
 	lksdk "github.com/livekit/server-sdk-go/v2"
@@ -33,6 +37,7 @@ func connection(t *testing.T) *webrtc.PeerConnection {
 	api := webrtc.NewAPI(webrtc.WithSettingEngine(settings))
 	var peers [2]*webrtc.PeerConnection
 	up := make(chan struct{})
+	markUp := sync.OnceFunc(func() { close(up) }) // a connection that stalls comes up again
 	for i := range peers {
 		peer, err := api.NewPeerConnection(webrtc.Configuration{})
 		if err != nil {
@@ -43,7 +48,7 @@ func connection(t *testing.T) *webrtc.PeerConnection {
 	}
 	peers[0].OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		if state == webrtc.PeerConnectionStateConnected {
-			close(up)
+			markUp()
 		}
 	})
 	if _, err := peers[0].CreateDataChannel("x", nil); err != nil {
@@ -76,18 +81,31 @@ func describe(t *testing.T, peer *webrtc.PeerConnection, what webrtc.SessionDesc
 	testwait.Receive(t, gathered)
 }
 
-// After a reconnect, the stream of the old connection is closed over the new one, so that the
-// avatar does not wait for its rest. None of its audio follows.
-func TestAbandonedStreamIsClosed(t *testing.T) {
+// speaking returns a room in the middle of the utterance u1.
+func speaking(t *testing.T) (*Room, *fakeParticipant) {
+	t.Helper()
 	fake := &fakeParticipant{publisher: connection(t)}
 	r := &Room{options: (&Options{}).withDefaults(), speakLock: make(chan struct{}, 1),
 		lifetime: lifetime.New(), sender: fake}
-	if err := r.Begin(echo.Utterance{InferenceID: "u1", Rate: 24000}); err != nil {
+	if err := sayPart(testwait.Context(t), r, "u1", false); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); err != nil {
-		t.Fatal(err)
+	return r, fake
+}
+
+// sayPart speaks a chunk of an utterance.
+func sayPart(ctx context.Context, r *Room, id string, last bool) error {
+	if err := r.Begin(echo.Utterance{InferenceID: id, Rate: 24000}); err != nil {
+		return err
 	}
+	_, err := r.Speak(ctx, make([]float32, 100), last)
+	return err
+}
+
+// After a reconnect, the stream of the old connection is closed over the new one, so that the
+// avatar does not wait for its rest. None of its audio follows.
+func TestAbandonedStreamIsClosed(t *testing.T) {
+	r, fake := speaking(t)
 	before := len(fake.packets)
 	fake.publisher = connection(t)
 	if _, err := r.Speak(testwait.Context(t), make([]float32, 100), false); !errors.Is(err, ErrLost) ||
@@ -97,5 +115,45 @@ func TestAbandonedStreamIsClosed(t *testing.T) {
 	after := fake.packets[before:]
 	if len(after) != 1 || after[0].ToProto().GetStreamTrailer().GetStreamId() != "u1" {
 		t.Errorf("after the new connection came %v, want the trailer of u1 alone", after)
+	}
+}
+
+// A worker reads one stream after the other. So a trailer that could not be sent before the
+// context ended is sent before the next stream, also over another connection.
+func TestTrailerIsNotLost(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name       string
+		interferes func(r *Room, fake *fakeParticipant)
+	}{
+		// A quarter of it is the limit that lets Speak continue, and must be negative too.
+		{"the server is behind", func(r *Room, _ *fakeParticipant) { r.options.HighWater = -4 }},
+		{"the connection is made again", func(_ *Room, fake *fakeParticipant) { fake.publisher = nil }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r, fake := speaking(t)
+			highWater := r.options.HighWater
+			c.interferes(r, fake)
+			before := len(fake.packets)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*pollInterval)
+			defer cancel()
+			if err := sayPart(ctx, r, "u1", true); !errors.Is(err, context.DeadlineExceeded) || len(fake.packets) != before {
+				t.Fatalf("Speak: %v, and %v was sent", err, fake.packets[before:])
+			}
+			r.options.HighWater, fake.publisher = highWater, connection(t)
+			if err := sayPart(testwait.Context(t), r, "u2", true); err != nil {
+				t.Errorf("the next utterance: %v", err)
+			}
+			var order []string
+			for _, p := range fake.packets[before:] {
+				sent := p.ToProto()
+				order = append(order, cmp.Or(sent.GetStreamHeader().GetStreamId(), sent.GetStreamChunk().GetStreamId(),
+					"end of "+sent.GetStreamTrailer().GetStreamId()))
+			}
+			if want := []string{"end of u1", "u2", "u2", "end of u2"}; !slices.Equal(order, want) {
+				t.Errorf("sent %q, want %q", order, want)
+			}
+		})
 	}
 }

@@ -108,8 +108,11 @@ func (r *Room) interrupt(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.options.ClearTimeout,
 		fmt.Errorf("no answer from the avatar within %v", r.options.ClearTimeout))
 	defer cancel()
+	r.mu.Lock()
+	r.ledger.clear()
+	r.mu.Unlock()
 	r.note(func(e *entry) { e.isCleared = true })
-	if _, err := r.closeStream(ctx); err != nil {
+	if _, err := r.closeStream(ctx); r.stream != nil {
 		return err
 	}
 	if r.avatar() == nil {

@@ -13,12 +13,12 @@ import (
 	"echocast/echo"
 )
 
-// DefaultEarIdentity is the default identity of a listener. It differs from the
+// DefaultListenerIdentity is the default identity of a listener. It differs from the
 // sender's, which may be in the room too.
-const DefaultEarIdentity = "echocast-hear"
+const DefaultListenerIdentity = "echocast-hear"
 
-// hearing is a running Hear: the wanted tracks, and its callbacks.
-type hearing struct {
+// trackListener holds the callbacks of a running Hear.
+type trackListener struct {
 	wants  func(identity string) bool
 	packet func(track string, p *rtp.Packet)
 	left   func(track string)
@@ -33,7 +33,7 @@ type hearing struct {
 // token needs the grant canSubscribe.
 func (r *Room) Hear(ctx context.Context, from string, packet func(track string, p *rtp.Packet),
 	left func(track string)) error {
-	h := &hearing{packet: packet, left: left}
+	h := &trackListener{packet: packet, left: left}
 	h.wants = func(identity string) bool {
 		return from == "all" || (identity == r.options.Avatar) == (from == "replica")
 	}
@@ -64,8 +64,8 @@ func (r *Room) IsReplica(track string) bool {
 	return r.avatars[track]
 }
 
-// own records whether a track belongs to the avatar.
-func (r *Room) own(track string, isAvatar bool) {
+// recordTrack records whether a track belongs to the avatar.
+func (r *Room) recordTrack(track string, isAvatar bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if isAvatar {
@@ -102,7 +102,7 @@ func (r *Room) noteUsers() {
 }
 
 // heard returns the running Hear, or nil.
-func (r *Room) heard() *hearing {
+func (r *Room) heard() *trackListener {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.hearing
@@ -114,9 +114,9 @@ func (r *Room) read(track *webrtc.TrackRemote, who *lksdk.RemoteParticipant) {
 		return
 	}
 	r.calls.Go(func() {
-		r.own(track.ID(), who.Identity() == r.options.Avatar)
-		defer r.own(track.ID(), false)
-		var hearing *hearing
+		r.recordTrack(track.ID(), who.Identity() == r.options.Avatar)
+		defer r.recordTrack(track.ID(), false)
+		var hearing *trackListener
 		for {
 			p, _, err := track.ReadRTP()
 			now := r.heard()

@@ -31,6 +31,7 @@ type entry struct {
 	isClosed   bool      // its trailer was sent
 	isCleared  bool      // the avatar was told to stop
 	hasStarted bool      // the avatar said that it plays
+	isForeign  bool      // what the avatar played before our first stream, if it played anything
 }
 
 func (e *entry) duration() time.Duration {
@@ -48,6 +49,15 @@ func (l *ledger) open(id string, rate int, now time.Time) *entry {
 	return e
 }
 
+// clear records that the avatar is told to stop. If it may play something that is not in the
+// ledger, as after a sender with our identity was killed, a report of that gets no id. It
+// could come when the next stream is open already.
+func (l *ledger) clear() {
+	if len(l.pending) == 0 {
+		l.pending = append(l.pending, &entry{isClosed: true, isCleared: true, isForeign: true})
+	}
+}
+
 // awaits reports whether the end of the stream id is not reported yet.
 func (l *ledger) awaits(id string) bool {
 	return slices.ContainsFunc(l.pending, func(e *entry) bool { return e.id == id })
@@ -59,10 +69,11 @@ func (l *ledger) started() string {
 		return ""
 	}
 	newest := l.pending[len(l.pending)-1]
-	if newest.hasStarted {
+	if newest.hasStarted || newest.isForeign {
 		return ""
 	}
 	newest.hasStarted = true
+	l.pending = slices.DeleteFunc(l.pending, func(e *entry) bool { return e.isForeign }) // it has ended
 	return newest.id
 }
 
@@ -87,6 +98,9 @@ func (l *ledger) finished(position time.Duration, interrupted bool, now time.Tim
 // fits reports whether the report can be about e. It must not have played more than was
 // sent, nor faster than real time. Only a closed or interrupted stream can end.
 func (e *entry) fits(position time.Duration, interrupted bool, now time.Time) bool {
+	if e.isForeign {
+		return interrupted
+	}
 	return position <= e.duration()+slackPlayed && position <= now.Sub(e.opened)+slackClock && (interrupted || e.isClosed)
 }
 
@@ -110,6 +124,9 @@ func (l *ledger) find(matches func(*entry) bool) int {
 func (l *ledger) closest(position time.Duration) int {
 	best := -1
 	for at, e := range slices.Backward(l.pending) {
+		if e.isForeign {
+			continue
+		}
 		if best < 0 || (e.duration()-position).Abs() < (l.pending[best].duration()-position).Abs() {
 			best = at
 		}

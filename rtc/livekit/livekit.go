@@ -18,7 +18,7 @@
 //	byte stream "lk.audio_stream"        ->   one per utterance: header, chunks, trailer
 //	     <-  RPC lk.playback_started     ""   optional
 //	     <-  RPC lk.playback_finished    {"playback_position": 2.34, "interrupted": false}
-//	RPC lk.clear_buffer                  ->   stop; playback_finished tells how far it came
+//	RPC lk.clear_buffer                  ->   stop; playback_finished reports how much was played
 //
 // The chunks are signed 16-bit little-endian mono PCM of at most 15,000 bytes. They are
 // reliable, in order, and sent only to the avatar. The header's attributes sample_rate and

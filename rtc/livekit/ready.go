@@ -48,10 +48,10 @@ func (p ReadyPolicy) meets(avatar *lksdk.RemoteParticipant, waited bool) bool {
 	return waited || has(avatar, lksdk.TrackKindVideo)
 }
 
-// lookAt warns about an avatar that joined for another sender, and reports the avatar as
+// checkAvatar warns about an avatar that joined for another sender, and reports the avatar as
 // ready once it is. It ignores other participants, and nil. The SDK holds the lock of its
-// room during the call, so lookAt must not ask the SDK for participants.
-func (r *Room) lookAt(avatar *lksdk.RemoteParticipant) {
+// room during the call, so it must not ask the SDK for participants.
+func (r *Room) checkAvatar(avatar *lksdk.RemoteParticipant) {
 	if avatar == nil || avatar.Identity() != r.options.Avatar {
 		return
 	}
@@ -75,7 +75,7 @@ func (r *Room) markSeen() (first bool) {
 		r.mu.Lock()
 		r.hasWaited = true
 		r.mu.Unlock()
-		r.lookAt(r.avatar())
+		r.checkAvatar(r.avatar())
 	})
 	return true
 }
@@ -112,7 +112,7 @@ func (r *Room) Missing() string {
 	}
 	avatar := r.avatar()
 	if avatar == nil {
-		return fmt.Sprintf("nobody with the identity %s is in the room%s", r.options.Avatar, r.others())
+		return fmt.Sprintf("nobody with the identity %s is in the room%s", r.options.Avatar, r.otherIdentities())
 	}
 	published := "nothing"
 	if has(avatar, lksdk.TrackKindAudio) {
@@ -122,8 +122,8 @@ func (r *Room) Missing() string {
 		r.options.Avatar, published, cmp.Or(r.options.ReadyWhen, ReadyVideo))
 }
 
-// others lists the participants other than the avatar.
-func (r *Room) others() string {
+// otherIdentities lists the participants other than the avatar.
+func (r *Room) otherIdentities() string {
 	var names []string
 	for _, who := range r.room.GetRemoteParticipants() {
 		names = append(names, who.Identity())

@@ -76,7 +76,7 @@ func TestReadyTimeoutNamesWhatIsMissing(t *testing.T) {
 		}
 	}
 	startAvatar(t, t.Name(), "-identity", "another", "-publish", livekittest.PublishNothing).expect(livekittest.Joined)
-	waitUntil(t, func() bool { return strings.Contains(r.others(), "another") })
+	waitUntil(t, func() bool { return strings.Contains(r.otherIdentities(), "another") })
 }
 
 func TestReadyPolicyIsChecked(t *testing.T) {

@@ -53,7 +53,7 @@ type Room struct {
 	hasWaited bool            // the fallback's time has passed
 	isReady   bool            // the avatar is ready
 	hasUser   bool            // a user speaks
-	hearing   *hearing        // nil while nobody hears
+	hearing   *trackListener  // nil while nobody hears
 	avatars   map[string]bool // the avatar's audio tracks, by id
 	events    []echo.Event    // not yet taken by Next
 	came      chan struct{}   // one slot, filled when there are events
@@ -61,7 +61,8 @@ type Room struct {
 
 var _ echo.Stage = (*Room)(nil)
 
-var silenceSDK = sync.OnceFunc(func() { lksdk.SetLogger(logger.GetDiscardLogger()) })
+// The SDK reads its logger without a lock, so it is set before anything can run.
+func init() { lksdk.SetLogger(logger.GetDiscardLogger()) }
 
 // Join enters the room. It returns when audio can be sent to the server. It does not wait
 // for the avatar, whose arrival is an event. If the room does not exist, the server creates
@@ -71,7 +72,6 @@ var silenceSDK = sync.OnceFunc(func() { lksdk.SetLogger(logger.GetDiscardLogger(
 // credentials. The SDK obeys ctx while it calls the server, and after that only
 // Options.ConnectTimeout. Join turns off the SDK's log in the whole program.
 func Join(ctx context.Context, to Address, with Credentials, options *Options) (*Room, error) {
-	silenceSDK()
 	log := logs.From(ctx).With("room", to.Room)
 	log.Info("joining a LiveKit room", "server", to.URL)
 	r := &Room{log: log,
@@ -119,7 +119,7 @@ func (r *Room) join(ctx context.Context, to Address, with Credentials) error {
 		return fmt.Errorf("no way for data to the server: %w", err)
 	}
 	r.log.Info("joined", "as", r.Identity(), "participants", len(r.room.GetRemoteParticipants()))
-	r.lookAt(r.avatar())
+	r.checkAvatar(r.avatar())
 	r.subscribeAll()
 	return nil
 }
@@ -154,11 +154,11 @@ func (r *Room) callbacks() *lksdk.RoomCallback {
 		},
 		OnParticipantConnected: func(who *lksdk.RemoteParticipant) {
 			r.log.Info("participant joined", "identity", who.Identity())
-			r.lookAt(who)
+			r.checkAvatar(who)
 		},
 		OnParticipantDisconnected: func(who *lksdk.RemoteParticipant) {
 			r.log.Info("participant left", "identity", who.Identity())
-			r.missAvatar()
+			r.endIfAvatarLeft()
 			r.noteUsers()
 		},
 		OnReconnecting: func() {
@@ -168,13 +168,13 @@ func (r *Room) callbacks() *lksdk.RoomCallback {
 		OnReconnected: func() {
 			r.log.Info("reconnected")
 			r.add(event(TypeReconnected, nil))
-			r.missAvatar()
+			r.endIfAvatarLeft()
 		},
 		OnActiveSpeakersChanged: func([]lksdk.Participant) { r.noteUsers() },
 		ParticipantCallback: lksdk.ParticipantCallback{
 			OnTrackPublished: func(track *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
 				r.log.Info("track published", "kind", string(track.Kind()), "by", who.Identity())
-				r.lookAt(who)
+				r.checkAvatar(who)
 				r.subscribe(who)
 			},
 			OnTrackSubscribed: func(track *webrtc.TrackRemote, _ *lksdk.RemoteTrackPublication, who *lksdk.RemoteParticipant) {
@@ -188,9 +188,9 @@ func (r *Room) avatar() *lksdk.RemoteParticipant {
 	return r.room.GetParticipantByIdentity(r.options.Avatar)
 }
 
-// missAvatar ends the room if the avatar was ready and has left. While the SDK
+// endIfAvatarLeft ends the room if the avatar was ready and has left. While the SDK
 // reconnects, its list of participants is empty.
-func (r *Room) missAvatar() {
+func (r *Room) endIfAvatarLeft() {
 	r.mu.Lock()
 	ready := r.isReady
 	r.mu.Unlock()

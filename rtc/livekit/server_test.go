@@ -108,7 +108,7 @@ func (a *avatarProcess) judge(r livekittest.Report) {
 // expect returns the next report of an event.
 func (a *avatarProcess) expect(event string) livekittest.Report {
 	a.t.Helper()
-	limit := time.NewTimer(time.Minute)
+	limit := time.NewTimer(testwait.Limit)
 	defer limit.Stop()
 	for {
 		select {
@@ -121,7 +121,7 @@ func (a *avatarProcess) expect(event string) livekittest.Report {
 				return r
 			}
 		case <-limit.C:
-			a.t.Fatalf("the avatar was not %s within a minute", event)
+			a.t.Fatalf("the avatar was not %s within %v", event, testwait.Limit)
 		}
 	}
 }

@@ -105,7 +105,7 @@ func (r *Room) speak(ctx context.Context, pcm []float32, last bool) (sent int, e
 // started before the call that sends the header returns.
 func (r *Room) open(ctx context.Context) (int, error) {
 	sent, err := r.closeStream(ctx)
-	if err != nil {
+	if r.stream != nil { // a worker may wait for its trailer, and then never reads the next stream
 		return sent, err
 	}
 	now := time.Now()
@@ -117,14 +117,18 @@ func (r *Room) open(ctx context.Context) (int, error) {
 	return sent + n, err
 }
 
-// closeStream closes the open stream, if there is one.
+// closeStream closes the open stream, if there is one. If its trailer cannot be sent, the
+// stream stays open, and the next utterance or interrupt closes it. The error may also say
+// that audio of the stream is lost.
 func (r *Room) closeStream(ctx context.Context) (int, error) {
 	if r.stream == nil {
 		return 0, nil
 	}
 	r.note(func(e *entry) { e.isClosed = true })
 	n, err := r.publish(ctx, trailer(r.stream.id))
-	r.stream = nil
+	if err == nil {
+		r.stream = nil
+	}
 	return n, err
 }
 
@@ -178,8 +182,6 @@ func (r *Room) waitForRoom(ctx context.Context) error {
 // the trailer would wait for ever.
 func (r *Room) abandon(ctx context.Context) error {
 	lost := fmt.Errorf("%w: it was made again in the middle of the utterance", ErrLost)
-	id := r.stream.id
-	r.stream = nil
 	r.note(func(e *entry) { e.isClosed = true })
 	for !connected(r.sender.GetPublisherPeerConnection()) {
 		if err := r.lifetime.Err(ctx); err != nil {
@@ -187,7 +189,8 @@ func (r *Room) abandon(ctx context.Context) error {
 		}
 		pause(ctx, r.lifetime.Ended())
 	}
-	_ = r.toAvatar(trailer(id)) // the utterance fails either way
+	_ = r.toAvatar(trailer(r.stream.id)) // the utterance fails either way
+	r.stream = nil
 	return lost
 }
 

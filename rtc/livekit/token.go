@@ -31,7 +31,7 @@ func token(key, secret, room, identity string, ttl time.Duration, attributes map
 	case room == "" || identity == "":
 		return "", errors.New("a token needs a room and an identity")
 	case ttl <= 0:
-		return "", fmt.Errorf("a token cannot hold for %v", ttl)
+		return "", fmt.Errorf("a token cannot be valid for %v", ttl)
 	}
 	return auth.NewAccessToken(key, secret).
 		SetIdentity(identity).

@@ -80,7 +80,6 @@ type Worker struct {
 // JoinWorker joins a room, and publishes first an audio track and then a video track. The
 // errors are those of Join.
 func JoinWorker(ctx context.Context, to Address, with Credentials, o *WorkerOptions) (*Worker, error) {
-	silenceSDK()
 	w := &Worker{options: *o, lifetime: lifetime.New(), closed: make(chan struct{}), sender: o.Sender}
 	if w.options.Note == nil {
 		w.options.Note = func(string) {}

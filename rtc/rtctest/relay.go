@@ -47,7 +47,7 @@ func NewRelay() (*Relay, error) {
 		LoggerFactory: &logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled},
 		PacketConnConfigs: []turn.PacketConnConfig{{
 			PacketConn: socket,
-			RelayAddressGenerator: counting{&turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1),
+			RelayAddressGenerator: byteCounter{&turn.RelayAddressGeneratorStatic{RelayAddress: net.IPv4(127, 0, 0, 1),
 				Address: "127.0.0.1"}, &r.bytes},
 		}},
 	})
@@ -64,14 +64,14 @@ func (r *Relay) Bytes() int64 { return r.bytes.Load() }
 // Close ends the server and all relayed connections.
 func (r *Relay) Close() error { return r.server.Close() }
 
-// counting counts the bytes that are sent from relayed addresses.
-type counting struct {
+// byteCounter counts the bytes that are sent from relayed addresses.
+type byteCounter struct {
 	turn.RelayAddressGenerator
 	bytes *atomic.Int64
 }
 
 // AllocatePacketConn opens a relayed address.
-func (c counting) AllocatePacketConn(config turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
+func (c byteCounter) AllocatePacketConn(config turn.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
 	conn, address, err := c.RelayAddressGenerator.AllocatePacketConn(config)
 	return countingConn{conn, c.bytes}, address, err
 }

@@ -3,7 +3,6 @@ package tavustest
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -98,7 +97,7 @@ func (s *Server) Close() map[string]replica.Report {
 }
 
 // appMessage handles a message. The caller holds the lock, except during the latency.
-func (s *Server) appMessage(c *Conversation, raw []byte, r *http.Request) answer {
+func (s *Server) appMessage(c *Conversation, request Request, r *http.Request) answer {
 	now := time.Now()
 	recent := 0
 	for _, at := range s.accepted {
@@ -112,17 +111,15 @@ func (s *Server) appMessage(c *Conversation, raw []byte, r *http.Request) answer
 		oldest := s.accepted[len(s.accepted)-messages]
 		s.retryAfter = int((messageWindow-now.Sub(oldest))/time.Second) + 1
 		return failed(429, "error", "Too many requests")
-	case len(raw) > maxMessage:
+	case len(request.Raw) > maxMessage:
 		return failed(413, "error", "Request body exceeds %d bytes", maxMessage)
 	case c.Status != "active":
 		return failed(400, "error", "App messages can only be sent to active conversations.")
 	}
 	s.accepted = append(s.accepted, now)
-	var message struct {
-		Type  string `json:"message_type"`
-		Event string `json:"event_type"`
-	}
-	if json.Unmarshal(raw, &message) != nil || message.Event == "" {
+	event, _ := request.Body["event_type"].(string)
+	kind, isGiven := request.Body["message_type"]
+	if _, isText := kind.(string); event == "" || isGiven && !isText {
 		return failed(400, "error", "Invalid app message")
 	}
 	l := s.replicaOf(c)
@@ -137,8 +134,8 @@ func (s *Server) appMessage(c *Conversation, raw []byte, r *http.Request) answer
 	s.mu.Unlock()
 	reached := pause(r.Context(), latency/2)
 	if reached {
-		s.deliver(c.ID, raw)
-		l.conn.inbox <- raw
+		s.deliver(c.ID, request.Raw)
+		l.conn.inbox <- request.Raw
 		pause(r.Context(), latency-latency/2)
 	}
 	s.mu.Lock()
@@ -181,10 +178,10 @@ func (s *Server) replicaOf(c *Conversation) *live {
 }
 
 // play runs the replica of one conversation, from its join to its end.
-func (s *Server) play(life context.Context, l *live, options *replica.Options, delay time.Duration) {
+func (s *Server) play(ctx context.Context, l *live, options *replica.Options, delay time.Duration) {
 	defer close(l.done)
-	if pause(life, delay) {
-		l.report, _ = replica.New(l.conn, options).Run(life) // the error only says that the server ended
+	if pause(ctx, delay) {
+		l.report, _ = replica.New(l.conn, options).Run(ctx) // the error only says that the server ended
 	}
 }
 

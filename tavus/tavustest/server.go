@@ -232,7 +232,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Date", time.Now().Add(s.Skew).UTC().Format(http.TimeFormat))
 	fault := s.fault(r)
 	if fault != nil && !fault.After {
-		fault.happen(w, r, nil)
+		fault.answerFaulty(w, r, nil)
 		if fault.Status != 0 || fault.Reset || fault.Mirror {
 			return
 		}
@@ -245,7 +245,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		text, _ = json.Marshal(a.body) // maps and strings always marshal
 	}
 	if fault != nil && fault.After {
-		fault.happen(w, r, text)
+		fault.answerFaulty(w, r, text)
 		if fault.Status != 0 || fault.Reset || fault.Mirror || fault.Cut > 0 {
 			return
 		}
@@ -282,8 +282,8 @@ func (s *Server) fault(r *http.Request) *Fault {
 	return nil
 }
 
-// happen makes the request fail. text is the answer without the fault.
-func (f *Fault) happen(w http.ResponseWriter, r *http.Request, text []byte) {
+// answerFaulty makes the request fail. text is the answer without the fault.
+func (f *Fault) answerFaulty(w http.ResponseWriter, r *http.Request, text []byte) {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
@@ -491,7 +491,7 @@ func (s *Server) conversation(request Request, call string, rest []string, r *ht
 		c.Status = "ended"
 		return answer{200, nil}
 	case call == "POST 2" && rest[1] == "send-app-message":
-		return s.appMessage(c, request.Raw, r)
+		return s.appMessage(c, request, r)
 	case call == "DELETE 1":
 		s.checkQuery(r, "hard")
 		s.conversations = slices.Delete(s.conversations, i, i+1)

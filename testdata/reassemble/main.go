@@ -1,7 +1,7 @@
 // Reassemble reads conversation.echo messages, one a line, on standard input and
 // writes the audio of each utterance whole to standard output, as s16le. It
-// uses nothing of echocast, so that it can judge it. It fails where an utterance
-// changes its rate, has done before its end or twice, or comes back.
+// shares no code with echocast, so that it can check echocast. It fails if an utterance
+// changes its rate, has done before its end or twice, or continues after its end.
 //
 //	echocast encode speech.wav | go run testdata/reassemble/main.go > speech.s16
 package main
@@ -36,7 +36,7 @@ func reassemble() error {
 	out := bufio.NewWriter(os.Stdout)
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
-	over := map[string]bool{} // ids whose done has come
+	over := map[string]bool{} // ids whose done has arrived
 	open := ""
 	for n := 1; lines.Scan(); n++ {
 		var m message

@@ -7,12 +7,12 @@
  *     const conversation = await gateway.create({ to: "rehearsal" });
  *     const { receipt } = await conversation.speak(await readFile("speech.mp3"));
  */
-import type { Bot, BotInfo, Info, Interrupted, Lost, Mark, Problem, Spec, SpokenPart, UtteranceInfo } from "./types.js";
+import type { Bot, BotInfo, Info, Interrupted, Lost, Mark, Problem, Spec, SpokenPart, Takeover, UtteranceInfo } from "./types.js";
 
 export type * from "./types.js";
 export { pcm16 } from "./pcm.js";
 export { Stream } from "./stream.js";
-export type { StartOptions } from "./stream.js";
+export type { Spoken, StartOptions } from "./stream.js";
 import { Stream } from "./stream.js";
 
 /** The gateway refused a request: `problem` says what to do. */
@@ -32,6 +32,7 @@ export type GatewayEvent =
   | { id: number; type: "bot"; data: BotInfo }
   | { id: number; type: "bot_mark"; data: { name: string; heard: boolean } }
   | { id: number; type: "lost"; data: Lost }
+  | { id: number; type: "takeover"; data: Takeover }
   | { id: number; type: "event" | "complaint" | "warning" | "bot_clear"; data: Record<string, unknown> }
   | { id: number; type: "gap"; data: { missed: number } };
 
@@ -71,12 +72,24 @@ export interface ListenOptions {
   signal?: AbortSignal;
 }
 
-/** A gateway. */
+/** A gateway. If it has several nodes, give all their addresses: when one is lost, the next is asked. */
 export class Gateway {
-  readonly url: string;
+  readonly urls: string[];
+  #at = 0; // of the node that is asked
 
-  constructor(url = "http://127.0.0.1:8880", readonly options: GatewayOptions = {}) {
-    this.url = url.replace(/\/+$/, "");
+  constructor(url: string | string[] = "http://127.0.0.1:8880", readonly options: GatewayOptions = {}) {
+    this.urls = [url].flat().map((one) => one.replace(/\/+$/, ""));
+    if (this.urls.length === 0) throw new Error("a gateway needs an address");
+  }
+
+  /** The address that is asked now. */
+  get url(): string {
+    return this.urls[this.#at]!;
+  }
+
+  /** @internal Asks the next node after one was lost. */
+  next(): void {
+    this.#at = (this.#at + 1) % this.urls.length;
   }
 
   /** Creates a conversation, and waits until it has joined its room. */
@@ -102,7 +115,10 @@ export class Gateway {
     if (token) headers["Authorization"] = `Bearer ${token}`;
     if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
     if (prefer) headers["Prefer"] = prefer;
-    const response = await (this.options.fetch ?? fetch)(this.url + path, { ...rest, headers });
+    const response = await (this.options.fetch ?? fetch)(this.url + path, { ...rest, headers }).catch((err: unknown) => {
+      if (!rest.signal?.aborted) this.next();
+      throw err;
+    });
     if (!response.ok) throw new GatewayError(await problemOf(response));
     return response;
   }
@@ -297,14 +313,51 @@ export class Conversation {
   /** Opens a WebSocket for audio in pieces, marks, interrupts, and the sound of the room. */
   connect(options: { format?: string; rate?: number; channels?: number; after?: number } = {}): Promise<Stream> {
     const { after = Infinity, format = "s16le", rate, channels } = options;
-    const url = this.gateway.url.replace(/^http/, "ws") + this.#path + "/socket";
     const Socket = this.gateway.options.WebSocket ?? globalThis.WebSocket;
     if (!Socket) {
       throw new Error("there is no WebSocket here: new Gateway(url, { WebSocket }) with that of the package ws");
     }
     const protocols = ["echocast.v1", ...(this.token ? [`echocast.token.${this.token}`] : [])];
-    return Stream.open(new Socket(url + query({ format, rate, channels, after: cursor(after) }), protocols));
+    const dial = (seen: number) => {
+      const path = `${this.#path}/socket${query({ format, rate, channels, after: cursor(seen) })}`;
+      return new Socket(this.gateway.url.replace(/^http/, "ws") + path, protocols);
+    };
+    const open = async (seen: number, attach: (socket: WebSocket) => void): Promise<void> => {
+      for (let attempt = 1; ; attempt++) {
+        try {
+          return await opened(dial(seen), attach);
+        } catch (err) {
+          this.gateway.next();
+          if (attempt >= this.gateway.urls.length) throw err;
+        }
+      }
+    };
+    const check = () => this.#json("", { signal: AbortSignal.timeout(connectTimeout) });
+    return Stream.open({ open, check }, after);
   }
+}
+
+// How long, in ms, a node may take to answer that it opens a WebSocket, or that it refuses one.
+const connectTimeout = 10_000;
+
+// Waits until a socket is open. attach is called before any message comes.
+function opened(socket: WebSocket, attach: (socket: WebSocket) => void): Promise<void> {
+  socket.binaryType = "arraybuffer";
+  return new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error(`the gateway does not answer within ${connectTimeout / 1000} s: is the address right?`));
+      socket.onopen = null;
+      socket.close();
+    }, connectTimeout);
+    socket.onopen = () => {
+      clearTimeout(timer);
+      resolve(attach(socket));
+    };
+    socket.onerror = () => {
+      clearTimeout(timer);
+      reject(new Error("the gateway refuses the WebSocket: is the address right, and the token?"));
+    };
+  });
 }
 
 // How long, in ms, no node may answer, and how long each attempt waits.
@@ -315,7 +368,7 @@ function lostFor(pause: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, pause));
 }
 
-/** Passes over errors of a connection that was lost, and of a node that holds no conversation yet. */
+/** Ignores errors of a lost connection, and of a node that holds no conversation yet. */
 function unlessRefused(signal: AbortSignal | undefined, giveUp = Infinity): (err: unknown) => undefined {
   return (err) => {
     const isRefused = err instanceof GatewayError && err.problem.status < 500;

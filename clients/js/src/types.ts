@@ -1,6 +1,6 @@
 // Written by: go test ./clients -run TestTypeScriptTypesMatchGateway -update
 
-/** What conversation is to be created. */
+/** The conversation to create. */
 export interface Spec {
   to?: string;
   pal?: string;
@@ -28,7 +28,7 @@ export interface Bot {
   on_hangup?: string;
 }
 
-/** Where a conversation stands. */
+/** The state of a conversation. */
 export interface Info {
   id: string;
   state: "starting" | "open" | "draining" | "ending" | "ended";
@@ -50,14 +50,14 @@ export interface Info {
   speech: string;
 }
 
-/** Where the call of a bot stands. */
+/** The state of a bot's call. */
 export interface BotInfo {
   carrier: string;
   state: "connected" | "hung_up" | "lost" | "stopped";
   error?: string;
 }
 
-/** Where a conversation went on on another node of a cluster. */
+/** A takeover: another node of the cluster continued the conversation. */
 export interface Takeover {
   from: string;
   utterance?: string;
@@ -65,7 +65,7 @@ export interface Takeover {
   repeated_seconds: number;
 }
 
-/** Where an utterance stands. */
+/** The state of an utterance. */
 export interface UtteranceInfo {
   id: string;
   name?: string;
@@ -75,6 +75,8 @@ export interface UtteranceInfo {
   key?: string;
   takeovers?: Takeover[];
   bytes?: number;
+  marks?: number;
+  open?: boolean;
 }
 
 /** The receipt of an utterance, or of a part of one that was continued. */
@@ -98,7 +100,18 @@ export interface Mark {
   by: string;
 }
 
-/** What comes back as binary messages after the order listen. */
+/** The first message on a WebSocket: the id of the event before the first one that follows. */
+export interface Connected {
+  after: number;
+}
+
+/** How many bytes of an utterance's audio have arrived and are stored. */
+export interface Received {
+  utterance: string;
+  bytes: number;
+}
+
+/** The format of the binary messages after the command listen. */
 export interface Listening {
   from: string;
   format: string;
@@ -111,9 +124,10 @@ export interface Lost {
   seconds: number;
 }
 
-/** What a client asks for by a WebSocket. */
+/** A command of a client on a WebSocket. */
 export interface Order {
-  type: string;
+  type: "start" | "end" | "continue" | "mark" | "say" | "message" | "interrupt" | "pause" | "resume" | "listen" | "unlisten";
+  key?: string;
   name?: string;
   text?: string;
   format?: string;
@@ -125,7 +139,7 @@ export interface Order {
   message?: unknown;
 }
 
-/** An error, as RFC 9457 has it. */
+/** An error, in the form of RFC 9457. */
 export interface Problem {
   type: string;
   title: string;
@@ -176,7 +190,7 @@ export interface HeardWords {
   error_words: number;
 }
 
-/** How fast the audio came. */
+/** How fast the audio arrived. */
 export interface FeedStats {
   factor: number;
   stalls: number;

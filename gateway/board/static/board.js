@@ -1,5 +1,5 @@
-// The dashboard of the gateway. One stream tells of all conversations, a second one of
-// the conversation that is open. Nothing here makes markup from text.
+// The dashboard of the gateway. One stream has the events of all conversations, a second one
+// those of the open conversation. Text is never inserted as markup.
 import { Lanes } from "./lanes.js";
 
 const $ = id => document.getElementById(id);
@@ -79,7 +79,7 @@ async function follow(path, signal, take) {
 function needToken(why) {
   $("sign-in").hidden = false;
   $("token").focus();
-  say(sessionStorage.getItem(tokenKey) ? why || "this is no token of this gateway" : "a token is needed");
+  say(sessionStorage.getItem(tokenKey) ? why || "the gateway does not accept this token" : "a token is needed");
   sessionStorage.removeItem(tokenKey);
 }
 
@@ -87,7 +87,7 @@ $("sign-in").onsubmit = e => {
   e.preventDefault();
   const token = $("token").value.trim();
   $("token").value = "";
-  if (!/^[\x21-\x7e]+$/.test(token)) return say("a token has no spaces, and no letters but those of ASCII");
+  if (!/^[\x21-\x7e]+$/.test(token)) return say("a token has only ASCII characters, and no spaces");
   sessionStorage.setItem(tokenKey, token);
   $("sign-in").hidden = true;
   begin();

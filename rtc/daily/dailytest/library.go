@@ -219,10 +219,10 @@ func (g *guest) message(id, to, text string) {
 		g.failed(id, fmt.Sprintf("the message has %d bytes, of at most %d", len(text), limit))
 		return
 	}
-	g.room.broadcast(envelope{Type: "message", From: g.SessionID, Data: json.RawMessage(text)}, g.SessionID, to)
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	g.mu.Lock() // before anybody who gets the message can end this call
 	g.completed(id)
+	g.mu.Unlock()
+	g.room.broadcast(envelope{Type: "message", From: g.SessionID, Data: json.RawMessage(text)}, g.SessionID, to)
 }
 
 func (g *guest) leave(id string) bool {

@@ -23,6 +23,8 @@ import (
 	lksdk "github.com/livekit/server-sdk-go/v2"
 	"github.com/pion/webrtc/v4"
 	"github.com/pion/webrtc/v4/pkg/media"
+
+	"echocast/internal/sleep"
 )
 
 // The values of Report.What.
@@ -53,9 +55,9 @@ type Report struct {
 	Text        string            `json:"text,omitempty"`        // complaint
 }
 
-// Config says which room to join and how to behave. URL, Key, Secret, Room, Identity and
+// Options say which room to join and how to behave. URL, Key, Secret, Room, Identity and
 // Sender are required.
-type Config struct {
+type Options struct {
 	URL, Key, Secret, Room string
 	Identity               string  // its own identity
 	Sender                 string  // the identity that it obeys
@@ -68,13 +70,15 @@ type Config struct {
 	OnBehalfOf             string  // the identity that its token says it obeys; empty: Sender
 	Rooms                  int     // join this many rooms, named Room-0, Room-1 and so on; 0: only Room
 
+	ReportAfter time.Duration // sends lk.playback_finished this long after the end of a stream
+
 	UserAt  time.Duration // a user speaks this long after playback began; 0: never
 	UserFor time.Duration // how long the user speaks
 
 	LeaveAfter int // leave the room after this many bytes; 0: never
 }
 
-// The values of Config.Publish.
+// The values of Options.Publish.
 const (
 	PublishVideo      = "video"       // publishes video at once; the default
 	PublishNothing    = "nothing"     // publishes nothing
@@ -82,10 +86,10 @@ const (
 	PublishWhenSpoken = "when-spoken" // the same, once audio has arrived: the same worker's default
 )
 
-// Main runs an avatar until ctx ends. Its arguments are the fields of Config as flags. It
+// Main runs an avatar until ctx ends. Its arguments are the fields of Options as flags. It
 // returns the exit code.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	var c Config
+	var c Options
 	flags := flag.NewFlagSet("avatar", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&c.URL, "url", "ws://127.0.0.1:7880", "of the server")
@@ -98,6 +102,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&c.Folder, "folder", "", "where to keep what was played")
 	flags.BoolVar(&c.NoStarted, "no-started", false, "never say lk.playback_started")
 	flags.IntVar(&c.LoseFinished, "lose-finished", 0, "do not say lk.playback_finished number `N`")
+	flags.DurationVar(&c.ReportAfter, "report-after", 0, "say lk.playback_finished this `TIME` after the end")
 	flags.BoolVar(&c.Stamped, "stamped", false, "frames carry the time they were sent")
 	flags.IntVar(&c.Rooms, "rooms", 0, "be in `N` rooms, named ROOM-0 and so on")
 	flags.StringVar(&c.Publish, "publish", PublishVideo, "publish `WHAT`: video, nothing, audio-first or when-spoken")
@@ -115,13 +120,15 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
+// The SDK reads its logger without a lock, so it is set before anything can run.
+func init() { lksdk.SetLogger(logger.GetDiscardLogger()) }
+
 // Run runs an avatar until ctx ends.
-func Run(ctx context.Context, c Config, out io.Writer) error {
+func Run(ctx context.Context, c Options, out io.Writer) error {
 	if c.URL == "" || c.Key == "" || c.Secret == "" || c.Room == "" || c.Identity == "" || c.Sender == "" {
 		return errors.New("the avatar needs url, key, secret, room, identity and sender")
 	}
 	c.Speed, c.Publish = cmp.Or(c.Speed, 1), cmp.Or(c.Publish, PublishVideo)
-	lksdk.SetLogger(logger.GetDiscardLogger())
 	lines := &reporter{out: json.NewEncoder(out)}
 	if c.Rooms == 0 {
 		return c.run(ctx, lines)
@@ -137,8 +144,8 @@ func Run(ctx context.Context, c Config, out io.Writer) error {
 	return errors.Join(errs...)
 }
 
-func (c Config) run(ctx context.Context, lines *reporter) error {
-	a := &avatar{Config: c, reporter: lines, streams: make(chan *playback, 64), heard: make(chan struct{}, 1),
+func (c Options) run(ctx context.Context, lines *reporter) error {
+	a := &avatar{Options: c, reporter: lines, streams: make(chan *playback, 64), heard: make(chan struct{}, 1),
 		spoken: make(chan struct{}, 1)}
 	return a.run(ctx)
 }
@@ -156,7 +163,7 @@ func (r *reporter) report(line Report) {
 }
 
 type avatar struct {
-	Config
+	Options
 	*reporter
 	room    *lksdk.Room
 	streams chan *playback
@@ -241,7 +248,7 @@ func (a *avatar) audioThenVideo(ctx context.Context) {
 		return
 	}
 	a.work.Go(func() {
-		for rest(ctx, frame) {
+		for sleep.For(ctx, frame) == nil {
 			_ = track.WriteSample(media.Sample{Data: opusSilence, Duration: frame}, nil) // fails before it is bound
 		}
 	})
@@ -334,12 +341,8 @@ func (a *avatar) call(ctx context.Context, method, payload string) string {
 		if failed, ok := errors.AsType[*lksdk.RpcError](err); ok && failed.Code == lksdk.RpcResponseTimeout {
 			return ""
 		}
-		if try == 2 || ctx.Err() != nil {
+		if try == 2 || sleep.For(ctx, 100*time.Millisecond) != nil {
 			return err.Error()
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
 		}
 	}
 }

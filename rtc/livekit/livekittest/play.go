@@ -15,6 +15,8 @@ import (
 	"time"
 
 	lksdk "github.com/livekit/server-sdk-go/v2"
+
+	"echocast/internal/sleep"
 )
 
 // frame is the playing time of the audio that is played at once.
@@ -263,7 +265,7 @@ func (a *avatar) finish(ctx context.Context, p *playback) {
 	a.finished++
 	lose := a.finished == a.LoseFinished
 	a.mu.Unlock()
-	if !lose {
+	if !lose && sleep.For(ctx, a.ReportAfter) == nil {
 		payload, _ := json.Marshal(map[string]any{ // always marshals
 			"playback_position": r.Position, "interrupted": r.Interrupted, "synchronized_transcript": nil})
 		r.Reply = a.call(ctx, "lk.playback_finished", string(payload))

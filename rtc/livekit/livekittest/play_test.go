@@ -14,7 +14,7 @@ import (
 // reports, complete once finished is closed.
 func player(ctx context.Context, p *playback) (reports *bytes.Buffer, finished <-chan struct{}) {
 	reports, done := &bytes.Buffer{}, make(chan struct{})
-	a := &avatar{Config: Config{Speed: 1, NoStarted: true, LoseFinished: 1},
+	a := &avatar{Options: Options{Speed: 1, NoStarted: true, LoseFinished: 1},
 		reporter: &reporter{out: json.NewEncoder(reports)}}
 	go func() {
 		defer close(done)

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"echocast/internal/testenv"
 )
 
 // Key and Secret are the credentials of the started servers.
@@ -20,6 +22,7 @@ const (
 type Server struct {
 	URL     string // ws://127.0.0.1:PORT
 	process *exec.Cmd
+	ended   chan struct{} // closed when the process has ended
 }
 
 // The servers that run.
@@ -29,13 +32,26 @@ var (
 )
 
 // StartServer starts the livekit-server in a folder, or in the PATH, on free ports of
-// 127.0.0.1. StopServers ends it.
+// 127.0.0.1. Stop or StopServers ends it.
 func StartServer(folder string) (*Server, error) {
 	path, err := serverPath(folder)
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts()
+	for range 3 { // another process may take a port first
+		var s *Server
+		if s, err = start(path); err == nil {
+			serversLock.Lock()
+			servers = append(servers, s)
+			serversLock.Unlock()
+			return s, nil
+		}
+	}
+	return nil, err
+}
+
+func start(path string) (*Server, error) {
+	ports, release, err := freePorts()
 	if err != nil {
 		return nil, err
 	}
@@ -48,26 +64,38 @@ rtc:
   enable_loopback_candidate: true, interfaces: {includes: [lo]}}
 keys: {%s: %s}
 `, ports[0], ports[1], ports[2], Key, Secret)
-	s := &Server{process: exec.Command(path, "--config-body", config)}
+	s := &Server{process: exec.Command(path, "--config-body", config), ended: make(chan struct{})}
 	s.process.Stderr = os.Stderr
 	if err := s.process.Start(); err != nil {
+		release()
 		return nil, err
 	}
-	serversLock.Lock()
-	servers = append(servers, s)
-	serversLock.Unlock()
+	go func() { // until Stop, which waits for it
+		defer close(s.ended)
+		_ = s.process.Wait()
+		release()
+	}()
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	s.URL = "ws://" + address
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	timeout := time.After(startTimeout)
+	for {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			return s, conn.Close()
 		}
-		if time.Now().After(deadline) {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-s.ended:
+			return nil, fmt.Errorf("livekit-server has ended: %v", s.process.ProcessState)
+		case <-timeout:
+			s.Stop()
 			return nil, fmt.Errorf("livekit-server is not up: %w", err)
 		}
 	}
 }
+
+// startTimeout is how long a server may take to listen.
+const startTimeout = 2 * time.Minute
 
 // Signal sends the server a signal, such as SIGSTOP.
 func (s *Server) Signal(what os.Signal) error { return s.process.Process.Signal(what) }
@@ -76,15 +104,21 @@ func (s *Server) Signal(what os.Signal) error { return s.process.Process.Signal(
 // ready never ends by itself.
 const stopTimeout = 5 * time.Second
 
-// StopServers ends all started servers, and waits for them.
+// Stop ends the server, and waits for it. It may be called twice.
+func (s *Server) Stop() {
+	_ = s.process.Process.Signal(os.Interrupt)
+	late := time.AfterFunc(stopTimeout, func() { _ = s.process.Process.Kill() })
+	<-s.ended
+	late.Stop()
+}
+
+// StopServers ends all started servers, and waits for them. Only what runs after all tests may
+// call it.
 func StopServers() {
 	serversLock.Lock()
 	defer serversLock.Unlock()
 	for _, s := range servers {
-		_ = s.process.Process.Signal(os.Interrupt)
-		late := time.AfterFunc(stopTimeout, func() { _ = s.process.Process.Kill() })
-		_ = s.process.Wait()
-		late.Stop()
+		s.Stop()
 	}
 	servers = nil
 }
@@ -98,21 +132,22 @@ func serverPath(folder string) (string, error) {
 	return exec.LookPath("livekit-server")
 }
 
-// freePorts returns three free ports: TCP, TCP and UDP.
-func freePorts() (ports [3]int, err error) {
-	for i := range 2 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return ports, err
+// freePorts returns three free ports that no system hands out: another process that listens on
+// one of them would be taken for the server. Other tests do not get them before release.
+func freePorts() (ports [3]int, release func(), err error) {
+	var releases []func()
+	release = func() {
+		for _, one := range releases {
+			one()
 		}
-		defer l.Close()
-		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		return ports, err
+	for i := range ports {
+		port, one, err := testenv.FreePort()
+		if err != nil {
+			release()
+			return ports, nil, err
+		}
+		ports[i], releases = port, append(releases, one)
 	}
-	defer conn.Close()
-	ports[2] = conn.LocalAddr().(*net.UDPAddr).Port
-	return ports, nil
+	return ports, release, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/pion/webrtc/v4/pkg/media"
 
 	"echocast/internal/opusencoder"
+	"echocast/internal/sleep"
 )
 
 // User is the identity of the user who speaks.
@@ -53,7 +54,7 @@ func (a *avatar) joinUser(ctx context.Context) (leave func(), err error) {
 	}
 	a.work.Go(func() {
 		// The server counts packets, so a delay is made up for.
-		for due := time.Now(); rest(ctx, time.Until(due)); due = due.Add(frame) {
+		for due := time.Now(); sleep.For(ctx, time.Until(due)) == nil; due = due.Add(frame) {
 			level := silence
 			if a.userFrames.Load() > 0 {
 				a.userFrames.Add(-1)
@@ -68,9 +69,9 @@ func (a *avatar) joinUser(ctx context.Context) (leave func(), err error) {
 
 // userSpeaks lets the user speak and leave.
 func (a *avatar) userSpeaks(ctx context.Context) {
-	if rest(ctx, a.UserAt) {
+	if sleep.For(ctx, a.UserAt) == nil {
 		a.userFrames.Store(int64(a.UserFor / frame))
-		for a.userFrames.Load() > 0 && rest(ctx, frame) {
+		for a.userFrames.Load() > 0 && sleep.For(ctx, frame) == nil {
 		}
 		a.leaveUser()
 	}
@@ -136,17 +137,5 @@ func hum(
 		case <-tick.C:
 		case <-ctx.Done():
 		}
-	}
-}
-
-// rest waits for d, and reports whether ctx was still alive then.
-func rest(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

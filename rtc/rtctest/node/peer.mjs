@@ -41,7 +41,7 @@ function replica(channel) {
   say("system.replica_joined", {});
 }
 
-// A client speaks for half a second, ten messages, and hears what becomes of it.
+// A client speaks for half a second, ten messages, and prints what the replica reports about it.
 function speak(channel) {
   channel.onmessage = ({ data }) => {
     const { event_type, inference_id } = JSON.parse(data);

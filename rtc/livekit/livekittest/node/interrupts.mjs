@@ -37,4 +37,4 @@ for (let n = 0; n < Number(count); n++) {
   await pause(300); // what was on its way is heard
 }
 await room.disconnect();
-process.exit(0); // the native library has threads of its own
+process.exit(0); // the native library keeps threads running

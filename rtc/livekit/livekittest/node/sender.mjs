@@ -3,8 +3,8 @@
 //
 //   node sender.mjs URL TOKEN AVATAR PCM RATE
 //
-// PCM is a file of samples of 16 bits. It is spoken once to its end, and then again
-// and interrupted once it plays.
+// PCM is a file of samples of 16 bits. It is spoken once to its end, and then ten times
+// without a pause, and interrupted once that plays.
 import { readFileSync } from "node:fs";
 import { initializeLogger, voice } from "@livekit/agents";
 import { AudioFrame, Room, TrackKind } from "@livekit/rtc-node";
@@ -21,21 +21,23 @@ const output = new voice.DataStreamAudioOutput({
 });
 const started = () => new Promise(resolve => output.once("playbackStarted", resolve));
 
-async function speak() {
+async function speak(times) {
   const size = rate / 10;
-  for (let at = 0; at < samples.length; at += size) {
-    const piece = samples.slice(at, at + size);
-    await output.captureFrame(new AudioFrame(piece, Number(rate), 1, piece.length));
+  for (let n = 0; n < times; n++) {
+    for (let at = 0; at < samples.length; at += size) {
+      const piece = samples.slice(at, at + size);
+      await output.captureFrame(new AudioFrame(piece, Number(rate), 1, piece.length));
+    }
   }
   output.flush();
 }
 
-await speak();
+await speak(1);
 tell({ event: "finished", ...await output.waitForPlayout() });
 const plays = started();
-await speak();
+await speak(10); // it still plays when a slow machine interrupts it
 await plays;
 output.clearBuffer();
 tell({ event: "interrupted", ...await output.waitForPlayout() });
 await room.disconnect();
-process.exit(0); // the native library has threads of its own
+process.exit(0); // the native library keeps threads running

@@ -1,15 +1,16 @@
-package natstest
+// Package proxytest passes TCP connections on, and cuts them off as if a cable were unplugged, for
+// tests of networks that fail.
+package proxytest
 
 import (
 	"io"
 	"net"
 	"sync"
-	"testing"
 )
 
-// Proxy passes connections on to an address. While it is cut nothing passes, in either
-// direction, as where a cable is pulled: connections stay, and what was sent meanwhile
-// passes later. Its methods may be called from any goroutine.
+// Proxy passes connections on to an address. While it is cut, nothing passes, in either
+// direction: connections stay, and what was sent meanwhile passes later. Its methods may be
+// called from any goroutine.
 type Proxy struct {
 	listener net.Listener
 	running  sync.WaitGroup
@@ -19,25 +20,23 @@ type Proxy struct {
 	to      string // empty: not known yet
 	isCut   bool
 	isOver  bool
-	conns   []net.Conn
+	conns   map[net.Conn]bool
 }
 
-// NewProxy listens on a port of its own. It passes nothing until it knows where to. The test
-// ends it.
-func NewProxy(t testing.TB, to string) *Proxy {
-	t.Helper()
+// Listen listens on a port of its own on this machine. If to is empty, nothing passes until
+// Lead.
+func Listen(to string) (*Proxy, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	p := &Proxy{listener: listener, to: to}
+	p := &Proxy{listener: listener, to: to, conns: map[net.Conn]bool{}}
 	p.changed = sync.NewCond(&p.mu)
 	p.running.Go(p.accept)
-	t.Cleanup(p.close)
-	return p
+	return p, nil
 }
 
-// Address is where it listens.
+// Address returns where it listens.
 func (p *Proxy) Address() string { return p.listener.Addr().String() }
 
 // Lead says where connections go.
@@ -56,11 +55,12 @@ func (p *Proxy) set(change func()) {
 	p.changed.Broadcast()
 }
 
-func (p *Proxy) close() {
+// Close ends all connections.
+func (p *Proxy) Close() {
 	_ = p.listener.Close() // ends accept
 	p.set(func() {
 		p.isOver = true
-		for _, c := range p.conns {
+		for c := range p.conns {
 			_ = c.Close() // ends pass
 		}
 	})
@@ -79,7 +79,7 @@ func (p *Proxy) accept() {
 
 // connect passes one connection on until one of its ends is closed.
 func (p *Proxy) connect(from net.Conn) {
-	defer from.Close()
+	defer p.drop(from)
 	if !p.keep(from) || !p.wait() {
 		return
 	}
@@ -87,7 +87,7 @@ func (p *Proxy) connect(from net.Conn) {
 	if err != nil {
 		return
 	}
-	defer to.Close()
+	defer p.drop(to)
 	if !p.keep(to) {
 		return
 	}
@@ -97,11 +97,19 @@ func (p *Proxy) connect(from net.Conn) {
 	back.Wait()
 }
 
-// keep notes a connection that close has to end.
+// drop closes a connection.
+func (p *Proxy) drop(c net.Conn) {
+	_ = c.Close() // pass may have closed it
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+}
+
+// keep notes a connection that Close has to end.
 func (p *Proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.conns = append(p.conns, c)
+	p.conns[c] = true
 	return !p.isOver
 }
 

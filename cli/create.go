@@ -54,7 +54,7 @@ func (o *createOptions) check(to string) error {
 	_, invites := inviter(to)
 	switch {
 	case to != "" && !invites:
-		return usagef("--pal creates a conversation with a room of its own, and --to names another; leave one of them out")
+		return usagef("--pal creates a conversation in a new room, and --to names another room; leave one of them out")
 	case o.spec.MaxDuration < time.Minute:
 		return usagef("--max-minutes must be 1 or more")
 	}

@@ -45,11 +45,11 @@ type plainFields struct {
 func (e *plainFields) envelope(p *plainJSON, key []byte) bool {
 	switch string(key) {
 	case "message_type":
-		return p.textInto(&e.messageType)
+		return p.readText(&e.messageType)
 	case "event_type":
-		return p.textInto(&e.eventType)
+		return p.readText(&e.eventType)
 	case "conversation_id":
-		return p.textInto(&e.conversation)
+		return p.readText(&e.conversation)
 	case "properties":
 		isFirst := !e.hasProperties
 		e.hasProperties = true
@@ -62,15 +62,15 @@ func (e *plainFields) envelope(p *plainJSON, key []byte) bool {
 func (e *plainFields) property(p *plainJSON, key []byte) bool {
 	switch string(key) {
 	case "modality":
-		return p.textInto(&e.modality)
+		return p.readText(&e.modality)
 	case "audio":
-		return p.textInto(&e.audio)
+		return p.readText(&e.audio)
 	case "inference_id":
-		return p.textInto(&e.id)
+		return p.readText(&e.id)
 	case "sample_rate":
-		return p.wordInto(&e.rate)
+		return p.readWord(&e.rate)
 	case "done":
-		return p.wordInto(&e.done)
+		return p.readWord(&e.done)
 	}
 	return false
 }
@@ -85,7 +85,7 @@ func (p *plainJSON) object(member func(p *plainJSON, key []byte) bool) bool {
 	}
 	for {
 		var key []byte
-		if !p.textInto(&key) || !p.take(':') || !member(p, key) {
+		if !p.readText(&key) || !p.take(':') || !member(p, key) {
 			return false
 		}
 		if p.take('}') {
@@ -109,9 +109,9 @@ func (p *plainJSON) take(c byte) bool {
 	return true
 }
 
-// textInto reads a string up to the next quote. The caller checks its characters: names
+// readText reads a string up to the next quote. The caller checks its characters: names
 // and base64 contain no escapes or control characters.
-func (p *plainJSON) textInto(to *[]byte) bool {
+func (p *plainJSON) readText(to *[]byte) bool {
 	if *to != nil || !p.take('"') {
 		return false
 	}
@@ -123,8 +123,8 @@ func (p *plainJSON) textInto(to *[]byte) bool {
 	return true
 }
 
-// wordInto reads a number, true or false.
-func (p *plainJSON) wordInto(to *[]byte) bool {
+// readWord reads a number, true or false.
+func (p *plainJSON) readWord(to *[]byte) bool {
 	end := bytes.IndexAny(p.rest, " ,}")
 	for end == 0 && p.rest[0] == ' ' {
 		p.rest = p.rest[1:]
