@@ -7,8 +7,7 @@ import (
 	"echocast/echo"
 )
 
-// BenchmarkPace asks when the next message is due, where it is due already: what
-// pacing costs beside the waiting.
+// BenchmarkPace measures what pacing costs without the waiting: the next message is always due.
 func BenchmarkPace(b *testing.B) {
 	for name, pace := range map[string]echo.Pace{
 		"lead":  {Mode: echo.LeadMode, MaxRate: 1e12},

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the benchmarks and the peers and writes the tables of bench/README.md.
-# Arguments name parts of it, of stages, peers, many, pace and first; none: all.
+# Arguments name parts of it, of stages, peers, many, pace, first and start; none: all.
 # What follows them goes to the peers, for example: bench/run.sh peers -rounds 5
 # Needs bin/echocast; make bench builds it first.
 set -eu
@@ -10,16 +10,16 @@ GO=${GO:-go}
 parts=""
 while [ $# -gt 0 ]; do
 	case $1 in
-	stages | peers | many | pace | first) parts="$parts $1" ;;
+	stages | peers | many | pace | first | start) parts="$parts $1" ;;
 	-*) break ;;
 	*)
-		echo "bench: no part is called $1; there are stages, peers, many, pace and first" >&2
+		echo "bench: no part is called $1; there are stages, peers, many, pace, first and start" >&2
 		exit 2
 		;;
 	esac
 	shift
 done
-parts=${parts:-stages peers many pace first}
+parts=${parts:-stages peers many pace first start}
 has() {
 	case " $parts " in *" $1 "*) ;; *) return 1 ;; esac
 }
@@ -56,19 +56,26 @@ if has many; then
 	done
 fi
 $GO build -o "$work/live" ./bench/live
+# live_rounds TITLE ARGUMENT... writes a section for each round; the report merges them.
+live_rounds() {
+	title=$1
+	shift
+	for _ in 1 2 3 4 5; do
+		printf '### %s\n\n' "$title"
+		"$work/live" "$@"
+	done >>"$more"
+}
 if has pace; then
 	echo "bench: pace and interrupts" >&2
-	{
-		printf '### Pace and interrupts\n\n'
-		"$work/live" -first 0
-	} >>"$more"
+	live_rounds 'Pace and interrupts' -first 0 -start 0
 fi
 if has first; then
 	echo "bench: the first message of live inputs" >&2
-	{
-		printf '### First message of live inputs\n\n'
-		"$work/live" -utterances 0 -interrupts 0 -inputs 0
-	} >>"$more"
+	live_rounds 'First message of live inputs' -utterances 0 -interrupts 0 -inputs 0 -start 0
+fi
+if has start; then
+	echo "bench: the start of the programs" >&2
+	live_rounds Start -utterances 0 -interrupts 0 -inputs 0 -first 0
 fi
 $GO run ./bench/report -stages "$stages" -peers "$peers" -many "$many" -more "$more" -load "$load" -readme bench/README.md
 echo "bench: the tables are in bench/README.md" >&2

@@ -49,7 +49,7 @@ func (s *endless) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// next is the next n samples of the working set, where they are.
+// next returns the next n samples of the working set, without a copy.
 func (s *endless) next(n int) []float32 {
 	if s.at+n > len(s.pcm) {
 		s.at = 0
@@ -112,7 +112,7 @@ func drain(b *testing.B, src audio.Source, p []float32) (n int) {
 	}
 }
 
-// wavFile is a WAV file in memory with so many frames of the working set, as
+// wavFile returns a WAV file with frames of the working set, as
 // 16-bit integers or 32-bit floats.
 func wavFile(rate, channels, frames int, float bool) []byte {
 	tag, bits := uint16(1), 16

@@ -24,6 +24,10 @@ type nodes struct {
 	urls   []string
 	http   http.Client
 	denied atomic.Int64 // answers that a conversation or utterance does not exist
+
+	areCalm    atomic.Bool   // no more faults are injected
+	speaking   chan struct{} // one value of each client that has begun an utterance since then
+	areRolling atomic.Bool   // they are restarted one after the other
 }
 
 // ask makes a request until a node has answered it, and returns the answer. A request with
@@ -98,6 +102,8 @@ type utterance struct {
 	path   string
 	frames int
 	info   *info // nil: no node reported how it ended
+
+	isRolled bool // it began while the gateways were restarted one after the other
 }
 
 // info is what a node reports about an utterance.
@@ -145,22 +151,25 @@ func (c *client) create(ctx context.Context) error {
 	return err
 }
 
-// speak speaks one utterance after the other until ctx ends. It waits at most limit for the
-// result of each.
-func (c *client) speak(ctx context.Context, limit time.Duration) error {
+// speak speaks one utterance after the other until ctx ends. It waits for the result of each
+// until settling ends.
+func (c *client) speak(ctx, settling context.Context) error {
+	hasBegun := sync.OnceFunc(func() { c.nodes.speaking <- struct{}{} })
+	defer hasBegun()
 	for number := 1; ctx.Err() == nil; number++ {
-		u := utterance{frames: int((2 + 4*c.random.Float64()) * rate / frameSamples)}
+		isCalm := c.nodes.areCalm.Load()
+		u := utterance{frames: int((2 + 4*c.random.Float64()) * rate / frameSamples), isRolled: c.nodes.areRolling.Load()}
 		path := fmt.Sprintf("/v1/conversations/%s/speech?format=s16le&rate=%d", c.id, rate)
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
-		header, err := c.nodes.ask(within, http.MethodPost, path, strconv.Itoa(number), speech(number, u.frames),
+		header, err := c.nodes.ask(settling, http.MethodPost, path, strconv.Itoa(number), speech(number, u.frames),
 			http.Header{"Prefer": {"respond-async"}}, nil, &c.stage.notes)
 		if err != nil {
-			cancel()
 			return err
 		}
+		if isCalm {
+			hasBegun()
+		}
 		u.path = header.Get("Location")
-		u.info, err = c.await(within, u.path)
-		cancel()
+		u.info, err = c.await(settling, u.path)
 		c.spoken = append(c.spoken, u)
 		if err != nil {
 			return err

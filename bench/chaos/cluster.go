@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"echocast/internal/proxytest"
 )
 
 // lease is the duration of a lease of echocast.
@@ -22,9 +24,9 @@ const drain = 5 * time.Second
 // system is all processes of a run.
 type system struct {
 	gateways  []*process
-	servers   []*process // the NATS servers; none with --embedded
-	proxies   [][]*proxy // by gateway, one proxy per server
-	addresses []string   // of the servers
+	servers   []*process           // the NATS servers; none with --embedded
+	proxies   [][]*proxytest.Proxy // by gateway, one proxy per server
+	addresses []string             // of the servers
 
 	notes      notes
 	restarting sync.WaitGroup
@@ -54,7 +56,7 @@ func startSystem(ctx context.Context, o *options, dir, tavus string) (*system, e
 			return s, err
 		}
 		name := fmt.Sprint("gateway-", i+1)
-		args := []string{o.program, "serve", "--listen", address, "--base-url", tavus, "--max-conversations", "1000",
+		args := []string{"serve", "--listen", address, "--base-url", tavus, "--max-conversations", "1000",
 			"--max-lateness", "1m", "--drain", drain.String()}
 		if o.embedded {
 			args = append(args, "--nats", "embedded", "--data", filepath.Join(dir, name))
@@ -65,7 +67,7 @@ func startSystem(ctx context.Context, o *options, dir, tavus string) (*system, e
 			}
 			args = append(args, "--nats", strings.Join(urls, ","), "--nats-replicas", "3")
 		}
-		p, err := newProcess(dir, name, "http://"+address+"/readyz", args...)
+		p, err := newProcess(dir, name, "http://"+address+"/readyz", o.programsOf(i), args...)
 		if err != nil {
 			return s, err
 		}
@@ -79,6 +81,17 @@ func startSystem(ctx context.Context, o *options, dir, tavus string) (*system, e
 		}
 	}
 	return s, nil
+}
+
+// programsOf returns the programs that a gateway runs in turn.
+func (o *options) programsOf(gateway int) []string {
+	switch {
+	case o.other == "":
+		return []string{o.program}
+	case gateway%2 == 0:
+		return []string{o.program, o.other}
+	}
+	return []string{o.other, o.program}
 }
 
 // startNATS starts a cluster of three NATS servers.
@@ -105,7 +118,7 @@ cluster { name: chaos, listen: %q, no_advertise: true, routes: ["nats://%s"] }
 		if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 			return err
 		}
-		p, err := newProcess(dir, name, "http://"+monitors[i]+"/healthz", o.nats, "-c", file)
+		p, err := newProcess(dir, name, "http://"+monitors[i]+"/healthz", []string{o.nats}, "-c", file)
 		if err != nil {
 			return err
 		}
@@ -125,14 +138,14 @@ cluster { name: chaos, listen: %q, no_advertise: true, routes: ["nats://%s"] }
 
 // newProxies starts the proxies of one gateway.
 func (s *system) newProxies() (urls []string, err error) {
-	var all []*proxy
+	var all []*proxytest.Proxy
 	for _, to := range s.addresses {
-		p, err := newProxy(to)
+		p, err := proxytest.Listen(to)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, p)
-		urls = append(urls, "nats://"+p.address())
+		urls = append(urls, "nats://"+p.Address())
 	}
 	s.proxies = append(s.proxies, all)
 	return urls, nil
@@ -147,15 +160,27 @@ func (s *system) close() {
 	}
 	for _, all := range s.proxies {
 		for _, p := range all {
-			p.close()
+			p.Close()
 		}
 	}
 }
 
-// crashes returns how often processes ended without being told to.
+// crashes returns how often processes ended without a signal.
 func (s *system) crashes() (n int) {
 	for _, p := range append(s.gateways, s.servers...) {
 		n += p.restarts
+	}
+	return n
+}
+
+// startsOf returns how often gateways have started a program.
+func (s *system) startsOf(program string) (n int) {
+	for _, p := range s.gateways {
+		for i := range p.starts {
+			if p.programs[i%len(p.programs)] == program {
+				n++
+			}
+		}
 	}
 	return n
 }
@@ -191,7 +216,7 @@ func (s *system) do(ctx context.Context, kind string, i int, length time.Duratio
 	s.faults = append(s.faults, fault{kind, time.Now(), length})
 	s.notes.add("%s is %s for %v", p.name, kind, length)
 	s.restarting.Go(func() {
-		s.hurt(ctx, kind, p, i, length)
+		s.injectFault(ctx, kind, p, i, length)
 		s.mu.Lock()
 		s.isBusy[p] = false
 		s.mu.Unlock()
@@ -199,8 +224,8 @@ func (s *system) do(ctx context.Context, kind string, i int, length time.Duratio
 	return true
 }
 
-// hurt injects a fault, undoes it after length, and waits until the process is ready again.
-func (s *system) hurt(ctx context.Context, kind string, p *process, i int, length time.Duration) {
+// injectFault injects a fault, undoes it after length, and waits until the process is ready again.
+func (s *system) injectFault(ctx context.Context, kind string, p *process, i int, length time.Duration) {
 	undo := func() { _ = p.start() } // awaitReady detects a failure
 	switch kind {
 	case "stopped":
@@ -213,11 +238,11 @@ func (s *system) hurt(ctx context.Context, kind string, p *process, i int, lengt
 		}
 	case "cut off":
 		for _, proxy := range s.proxies[i%len(s.gateways)] {
-			proxy.cut(true)
+			proxy.Cut()
 		}
 		undo = func() {
 			for _, proxy := range s.proxies[i%len(s.gateways)] {
-				proxy.cut(false)
+				proxy.Heal()
 			}
 		}
 	case "ended":

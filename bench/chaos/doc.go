@@ -29,5 +29,9 @@
 // All criteria but the last are counts, so a slow machine does not fail. The same seed
 // injects the same faults at the same times. The command prints a table, and exits with 1
 // if the run fails. In that case --dir contains a log of each conversation with a failure.
-// each conversation with a fault, what happened in it.
+//
+// With --other, the gateways alternate between two programs, such as two versions: at any
+// time some run the one and some the other, and conversations move in both directions. With
+// --rolls, all gateways are replaced one after the other in the end, as in an upgrade. A
+// program of the next version is built with the tag nextversion (internal/nextversion).
 package main

@@ -29,11 +29,13 @@ const settleTime = 90 * time.Second
 
 type options struct {
 	program       string
+	other         string
 	nats          string
 	embedded      bool
 	conversations int
 	paid          int
 	kills         int
+	rolls         int
 	length        time.Duration
 	seed          uint64
 	strict        bool
@@ -50,11 +52,13 @@ func (o *options) nodes() int {
 func main() {
 	var o options
 	flag.StringVar(&o.program, "program", "bin/echocast-server", "the `PROGRAM` that serves")
+	flag.StringVar(&o.other, "other", "", "another `PROGRAM`: gateways run the one, and after a restart the other")
 	flag.StringVar(&o.nats, "nats-server", "bin/nats-server", "the `PROGRAM` nats-server")
 	flag.BoolVar(&o.embedded, "embedded", false, "one gateway with a server of NATS in it")
 	flag.IntVar(&o.conversations, "conversations", 50, "`N` conversations that speak")
 	flag.IntVar(&o.paid, "paid", 5, "`N` conversations that cost money, beside those")
 	flag.IntVar(&o.kills, "kills", 200, "kill gateways `N` times")
+	flag.IntVar(&o.rolls, "rolls", 0, "after the kills, end and restart all gateways, one after the other, `N` times")
 	flag.DurationVar(&o.length, "length", 8*time.Minute, "spread the faults over this `TIME`")
 	flag.Uint64Var(&o.seed, "seed", 1, "the same `SEED` gives the same faults")
 	flag.BoolVar(&o.strict, "strict", false, "fail too where a takeover takes longer than a lease and a second")
@@ -111,7 +115,7 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 
 // createAll creates the conversations in which clients speak, a few at a time.
 func createAll(ctx context.Context, o *options, s *system) (clients []*client, err error) {
-	n := &nodes{urls: s.urls()}
+	n := &nodes{urls: s.urls(), speaking: make(chan struct{}, o.conversations)}
 	n.http.Transport = &http.Transport{MaxIdleConnsPerHost: 2 * o.conversations}
 	for i := range o.conversations {
 		room, err := newStage(ctx)
@@ -163,24 +167,28 @@ func forAll(clients []*client, atOnce int, do func(i int, c *client)) {
 func speakAll(ctx context.Context, o *options, s *system, clients []*client) error {
 	following, stopFollowing := context.WithCancel(ctx)
 	speaking, stopSpeaking := context.WithCancel(ctx)
+	settling, stopSettling := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSettling()
 	errs := make([]error, len(clients))
 	var all, followers sync.WaitGroup
 	for i, c := range clients {
-		all.Go(func() { errs[i] = c.speak(speaking, settleTime) })
+		all.Go(func() { errs[i] = c.speak(speaking, settling) })
 		followers.Go(func() { c.follow(following) })
 	}
-	hurtAll(ctx, o, s)
+	injectFaults(ctx, o, s)
+	rollAll(ctx, o, s, clients[0].nodes)
 	stopSpeaking()
+	defer time.AfterFunc(settleTime, stopSettling).Stop()
 	all.Wait()
 	stopFollowing()
 	followers.Wait()
 	return errors.Join(errs...)
 }
 
-// hurtAll injects faults into the processes, as the seed determines.
-func hurtAll(ctx context.Context, o *options, s *system) {
+// injectFaults injects faults into the processes, as the seed determines.
+func injectFaults(ctx context.Context, o *options, s *system) {
 	random := rand.New(rand.NewPCG(o.seed, 0))
-	pause := o.length * killShare / 100 / time.Duration(o.kills)
+	pause := o.length * killShare / 100 / time.Duration(max(o.kills, 1))
 	for killed := 0; killed < o.kills && ctx.Err() == nil; {
 		select {
 		case <-time.After(time.Duration((0.5 + random.Float64()) * float64(pause))):
@@ -203,6 +211,29 @@ func hurtAll(ctx context.Context, o *options, s *system) {
 		}
 	}
 	s.restarting.Wait()
+}
+
+// rollAll restarts the gateways as an operator does who replaces the program. It waits until all
+// clients speak again: gateways that hold nothing are restarted at once, before anybody speaks.
+func rollAll(ctx context.Context, o *options, s *system, n *nodes) {
+	if o.rolls == 0 {
+		return
+	}
+	waiting, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	n.areCalm.Store(true)
+	for range o.conversations {
+		select {
+		case <-n.speaking:
+		case <-waiting.Done(): // the result shows it
+		}
+	}
+	n.areRolling.Store(true)
+	defer n.areRolling.Store(false)
+	for i := 0; i < o.rolls*len(s.gateways) && ctx.Err() == nil; i++ {
+		s.do(ctx, "ended", i, 0)
+		s.restarting.Wait()
+	}
 }
 
 // killShare is the percentage of faults that kill a gateway.

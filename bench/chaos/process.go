@@ -15,33 +15,38 @@ import (
 	"time"
 )
 
-// process is a program that is killed and started again with the same arguments.
+// process is a program that is killed and started again with the same arguments, or another
+// program in its place.
 type process struct {
-	name string
-	args []string
-	env  []string
-	log  *os.File
-	url  string // answers 200 when the process is ready
+	name     string
+	programs []string // in turn
+	args     []string
+	env      []string
+	log      *os.File
+	url      string // answers 200 when the process is ready
 
-	restarts int // after it ended without being told to
+	restarts int // after it ended without a signal
 
 	mu      sync.Mutex
+	starts  int // so far
 	command *exec.Cmd
 	gone    chan struct{} // closed when the command has ended
 }
 
-// maxRestarts is how often a process may end without being told to.
+// maxRestarts is how often a process may end without a signal.
 const maxRestarts = 20
 
-func newProcess(dir, name, url string, args ...string) (*process, error) {
+func newProcess(dir, name, url string, programs []string, args ...string) (*process, error) {
 	log, err := os.Create(filepath.Join(dir, name+".log"))
-	return &process{name: name, args: args, log: log, url: url, env: os.Environ()}, err
+	return &process{name: name, programs: programs, args: args, log: log, url: url, env: os.Environ()}, err
 }
 
 func (p *process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	command := exec.Command(p.args[0], p.args[1:]...) //nolint:gosec // programs of this repository
+	program := p.programs[p.starts%len(p.programs)]
+	p.starts++
+	command := exec.Command(program, p.args...) //nolint:gosec // programs of this repository
 	command.Stdout, command.Stderr, command.Env = p.log, p.log, p.env
 	if err := command.Start(); err != nil {
 		return err

@@ -40,7 +40,10 @@ func (r *result) endAll(paid []string, service *tavustest.Server) error {
 }
 
 // counts compares what was heard of all utterances with what the nodes report about them.
-type counts struct{ acknowledged, whole, named, unnamed, lost, intruders, missing, again int }
+type counts struct {
+	acknowledged, whole, named, unnamed, lost, intruders, missing, again int
+	rolled, rolledWhole                                                  int // of acknowledged and whole
+}
 
 // count computes the counts.
 func (r *result) count() (n counts) {
@@ -48,19 +51,29 @@ func (r *result) count() (n counts) {
 		c.mu.Lock()
 		n.missing += c.missing
 		n.again += c.again
+		isWrong := c.missing+c.again > 0
 		c.mu.Unlock()
+		if isWrong {
+			r.explain(c)
+		}
 		c.stage.mu.Lock()
 		n.intruders += c.stage.intruders
 		c.stage.mu.Unlock()
 		for i, u := range c.spoken {
 			n.acknowledged++
 			missing, repeated := c.stage.coverage(i+1, u.frames)
+			if u.isRolled {
+				n.rolled++
+			}
 			switch {
 			case u.info == nil:
 				n.lost++
 				r.explain(c)
 			case missing == 0 && repeated == 0:
 				n.whole++
+				if u.isRolled {
+					n.rolledWhole++
+				}
 			case u.info.names(missing, repeated):
 				n.named++
 			default:
@@ -145,6 +158,10 @@ func (r *result) print(out io.Writer) {
 		mode = "one gateway with NATS in it (takeovers from its next start)"
 	}
 	n := r.counts
+	if r.options.other != "" {
+		starts := r.system.startsOf(r.options.other)
+		mode += fmt.Sprintf(", two programs (the second was started %d times)", starts)
+	}
 	fmt.Fprintf(out, "%s, %d conversations, seed %d\n\n", mode, len(r.clients), r.options.seed)
 	fmt.Fprintln(out, "| fault | times | takeovers | median | 99 of 100 | longest |")
 	fmt.Fprintln(out, "| --- | --- | --- | --- | --- | --- |")
@@ -176,6 +193,10 @@ func (r *result) print(out io.Writer) {
 | %d | %d | %d | %d | %d | %d |
 `, n.acknowledged, n.whole, n.named, n.unnamed, n.lost, n.intruders, n.missing, n.again,
 		r.open, r.denied(), r.system.crashes())
+	if r.options.rolls > 0 {
+		fmt.Fprintf(out, "\nWhile all gateways were restarted in turn, %d of %d utterances were heard whole, once.\n",
+			n.rolledWhole, n.rolled)
+	}
 }
 
 // denied returns how often a node answered that a conversation or utterance does not exist.
@@ -207,6 +228,9 @@ func (r *result) verdict() error {
 	fail(r.system.crashes(), "processes ended of themselves")
 	if n.acknowledged == 0 {
 		errs = append(errs, errors.New("nothing was spoken"))
+	}
+	if r.options.rolls > 0 && n.rolled == 0 {
+		errs = append(errs, errors.New("nothing was spoken while the gateways were restarted in turn"))
 	}
 	if !r.options.strict {
 		return errors.Join(errs...)

@@ -1,12 +1,14 @@
 // Command live measures delays in real time: how late chunks are when one process paces
 // many utterances, the delay of interrupts during many utterances, the delay of live sound,
-// and the delay of the first message of a live input through the whole program.
+// the delay of the first message of a live input through the whole program, and how long the
+// programs take to start.
 //
-//	go run ./bench/live                            # all of it, four minutes
-//	go run ./bench/live -utterances 100 -seconds 5 -interrupts 0 -inputs 0 -first 0
+//	go run ./bench/live                            # all of it, two minutes
+//	go run ./bench/live -utterances 100 -seconds 5 -interrupts 0 -inputs 0 -first 0 -start 0
 //
-// It prints four tables and fails if a message was wrong. The last table needs the program
-// (-program) and ffmpeg, which makes some of the inputs.
+// It prints five tables and fails if a message was wrong. The last two need the programs
+// (-program, -server), and the fourth ffmpeg, which makes some of the inputs. make bench
+// runs it once for each round.
 package main
 
 import (
@@ -22,13 +24,15 @@ import (
 
 func main() {
 	utterances := flag.Int("utterances", 1000, "utterances that are paced at the same time; 0: none")
-	seconds := flag.Float64("seconds", 60, "how long each is, in seconds")
+	seconds := flag.Float64("seconds", 20, "how long each is, in seconds")
 	connections := flag.Int("connections", 100, "data channels that speak while they are interrupted")
-	interrupts := flag.Int("interrupts", 1000, "interrupts that are measured; 0: none")
+	interrupts := flag.Int("interrupts", 300, "interrupts that are measured; 0: none")
 	others := flag.Int("others", 300, "conversations that speak while channels are interrupted a second time; 0: none")
 	inputs := flag.Int("inputs", 10, "live inputs at the same time; 0: none")
-	first := flag.Int("first", 30, "rounds in which the first message of each kind of live input is measured; 0: none")
-	program := flag.String("program", "bin/echocast", "the echocast whose first messages are measured")
+	first := flag.Int("first", 10, "how often the first message of each kind of live input is measured; 0: never")
+	starts := flag.Int("start", 20, "how often the start of each program is measured; 0: never")
+	program := flag.String("program", "bin/echocast", "the echocast whose first messages and start are measured")
+	server := flag.String("server", "bin/echocast-server", "the echocast-server whose start is measured")
 	flag.Parse()
 	err := run(*utterances, *seconds)
 	if err == nil && *interrupts > 0 {
@@ -39,6 +43,9 @@ func main() {
 	}
 	if err == nil && *first > 0 {
 		err = runFirst(*program, *first)
+	}
+	if err == nil && *starts > 0 {
+		err = runStart(*program, *server, *starts)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "live:", err)
@@ -89,7 +96,7 @@ func runInterrupts(program string, connections, interrupts, others int) error {
 }
 
 // liveSeconds is the length of each live input.
-const liveSeconds = 15
+const liveSeconds = 6
 
 func runLive(inputs int) error {
 	fmt.Println("| live inputs | samples | chunks | read after p50 | p99 | accepted after p50 | p99 | largest |")
@@ -131,4 +138,5 @@ func (t times) String() string {
 	return fmt.Sprintf("%s | %s | %s", short(t.at(0.5)), short(t.at(0.99)), short(t.at(1)))
 }
 
-func short(d time.Duration) string { return d.Round(time.Microsecond).String() }
+// short formats a duration in one unit, so that those of several rounds can be compared.
+func short(d time.Duration) string { return fmt.Sprintf("%.3f ms", d.Seconds()*1e3) }

@@ -51,7 +51,7 @@ func measurePace(ctx context.Context, utterances int, seconds float64) (*paceFig
 		tenth := len(s.late) / 10
 		early += mean(s.late[:tenth])
 		lately += mean(s.late[len(s.late)-tenth:])
-		result.stalls += s.anew
+		result.stalls += s.offSchedule
 		result.late = append(result.late, s.late...)
 	}
 	result.drift = (lately - early) / time.Duration(utterances)
@@ -68,12 +68,12 @@ func mean(late times) (sum time.Duration) {
 
 // speaker speaks one utterance.
 type speaker struct {
-	loop loopedSpeech
-	conn countingConn
-	late times
-	due  time.Time
-	anew int // how often a chunk was not due one chunk after the previous one
-	err  error
+	loop        loopedSpeech
+	conn        countingConn
+	late        times
+	due         time.Time
+	offSchedule int // how often a chunk was not due one chunk after the previous one
+	err         error
 }
 
 func (s *speaker) speak(ctx context.Context) error {
@@ -94,7 +94,7 @@ func (s *speaker) observe(m echo.Moment) {
 	}
 	s.late = append(s.late, m.At.Sub(m.Due))
 	if !s.due.IsZero() && m.Due.Sub(s.due) != echo.DefaultChunk {
-		s.anew++
+		s.offSchedule++
 	}
 	s.due = m.Due
 }

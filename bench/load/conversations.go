@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"echocast/echo"
+	"echocast/internal/sleep"
 	"echocast/rtc"
 )
 
@@ -38,11 +39,15 @@ type Result struct {
 	LateMost         float64 `json:"late_most_seconds"`
 	Underruns        int     `json:"underruns"`
 	Wrong            int     `json:"wrong"`    // conversations whose data arrived changed or incomplete
-	SendCPU          float64 `json:"send_cpu"` // cores
+	SendCPU          float64 `json:"send_cpu"` // cores, while they speak
 	ReceiveCPU       float64 `json:"receive_cpu"`
+	SendEach         float64 `json:"send_cpu_seconds_per_message"`
+	ReceiveEach      float64 `json:"receive_cpu_seconds_per_message"`
 	SendMemory       int64   `json:"send_bytes_per_stream"`
 	Good             bool    `json:"good"` // all arrived within MaxLateness, without an underrun
 	ReceivedTogether bool    `json:"together,omitempty"`
+
+	spoke time.Duration // from the first message to the last
 }
 
 // The first search begins with firstGuess, each further search with the result of the
@@ -232,25 +237,31 @@ func closeAll(all []*conversation) error {
 	return err
 }
 
+// goldenRatio spreads the beginnings. With equal steps of startWithin, many conversations
+// would be due at the same moment of every 50 ms: 20 of 300, and 40 of 200.
+const goldenRatio = 0.6180339887498949
+
+// beginning is when conversation i begins, after the start.
+func beginning(i int) time.Duration {
+	_, part := math.Modf(float64(i) * goldenRatio)
+	return time.Duration(part * float64(startWithin))
+}
+
 // speak makes every conversation speak, at staggered times.
 func (r *Result) speak(ctx context.Context, all []*conversation) {
 	before, start := usage(), time.Now()
 	var group sync.WaitGroup
 	for i, c := range all {
-		begin := start.Add(startWithin * time.Duration(i) / time.Duration(len(all)))
+		begin := start.Add(beginning(i))
 		group.Go(func() {
-			timer := time.NewTimer(time.Until(begin))
-			defer timer.Stop()
-			select {
-			case <-timer.C:
+			if c.err = sleep.For(ctx, time.Until(begin)); c.err == nil {
 				c.err = c.speak(ctx, i, r.Seconds)
-			case <-ctx.Done():
-				c.err = context.Cause(ctx)
 			}
 		})
 	}
 	group.Wait()
-	r.SendCPU = (usage().Processor - before.Processor) / time.Since(start).Seconds()
+	r.spoke = time.Since(start)
+	r.SendCPU = (usage().Processor - before.Processor) / r.spoke.Seconds()
 }
 
 func (c *conversation) speak(ctx context.Context, i int, seconds float64) error {
@@ -313,9 +324,13 @@ func (r *Result) judge(all []*conversation, arrived arrivals) {
 		return late[min(int(share*float64(len(late))), len(late)-1)].Seconds()
 	}
 	r.LateP50, r.LateP99, r.LateMost = at(0.5), at(0.99), at(1)
-	r.ReceiveCPU = arrived.Used.Processor / r.Seconds
+	r.ReceiveCPU = arrived.Used.Processor / r.spoke.Seconds()
 	if r.ReceivedTogether {
 		r.ReceiveCPU = 0 // included in SendCPU
+	}
+	if r.Messages > 0 {
+		each := r.spoke.Seconds() / float64(r.Messages)
+		r.SendEach, r.ReceiveEach = r.SendCPU*each, r.ReceiveCPU*each
 	}
 	r.Good = r.Wrong == 0 && r.Underruns == 0 && r.LateP99 <= MaxLateness.Seconds()
 }

@@ -6,18 +6,24 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/internal/testwait"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if slices.Equal(os.Args[1:], []string{receiveArgument}) {
+		receiveForBenchmark()
+		return
+	}
+	testwait.RunAndFindLeaks(m)
+}
 
-// countdown is a context that has ended when it was asked so many times.
+// countdown is a context that ends after it was asked a number of times.
 type countdown struct {
 	context.Context
 	asked, left int
@@ -87,6 +93,23 @@ func TestTallyCountsUnderruns(t *testing.T) {
 	}
 	if counted.Underruns != 2 { // at 201, and at 252, since all was played at 251
 		t.Errorf("%d underruns, want 2", counted.Underruns)
+	}
+}
+
+// Few conversations are due in the same millisecond of the 50 between their messages.
+func TestConversationsAreDueAtDifferentTimes(t *testing.T) {
+	for _, n := range []int{50, 100, 150, 200, 300} {
+		var due [50]int
+		for i := range n {
+			begin := beginning(i)
+			if begin < 0 || begin >= startWithin {
+				t.Fatalf("conversation %d begins after %v", i, begin)
+			}
+			due[begin.Milliseconds()%50]++
+		}
+		if most := slices.Max(due[:]); most > 2*n/50 {
+			t.Errorf("of %d conversations, %d are due in the same millisecond", n, most)
+		}
 	}
 }
 

@@ -53,7 +53,7 @@ func (t *tally) add(msg []byte, now time.Time) {
 // arrivals is the final report of the receiving side.
 type arrivals struct {
 	Streams []tally      `json:"streams"`
-	Used    processUsage `json:"used"`
+	Used    processUsage `json:"used"` // since the first message
 }
 
 // receiver is the receiving side.
@@ -61,6 +61,9 @@ type receiver struct {
 	listener *rtc.Listener
 	stop     context.CancelFunc
 	all      sync.WaitGroup
+
+	speaking sync.Once
+	before   processUsage // when the first message arrived: it cost this to connect
 
 	mu      sync.Mutex
 	tallies []tally
@@ -101,6 +104,7 @@ func (r *receiver) receive(conn *rtc.Conn) {
 			break
 		}
 		if t.Messages == 0 {
+			r.speaking.Do(func() { r.before = usage() })
 			t.ID = inferenceID(msg)
 		}
 		t.add(msg, time.Now())
@@ -127,7 +131,9 @@ func (r *receiver) end() arrivals {
 	r.stop()
 	_ = r.listener.Close()
 	r.all.Wait()
-	return arrivals{Streams: r.tallies, Used: usage()}
+	used := usage()
+	used.Processor -= r.before.Processor
+	return arrivals{Streams: r.tallies, Used: used}
 }
 
 // Receive runs the receiving side in another process. It prints its address to out. When in

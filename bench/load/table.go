@@ -79,12 +79,14 @@ func (l TableStyle) barOf(part float64) string {
 }
 
 // ResultHead is the heading of the table with the lines of Result.Line.
-const ResultHead = "streams messages  late p50       p99      most  underruns wrong  send CPU  receive CPU  kB/stream\n"
+const ResultHead = "streams messages  late p50       p99      most  underruns wrong  " +
+	"send CPU a message  receive CPU a message  kB/stream\n"
 
 // Line returns the result as a line of a table for people.
 func (r Result) Line() string {
 	short := func(s float64) string { return fmt.Sprintf("%.2f ms", 1000*s) }
-	return fmt.Sprintf("%7d %8d %9s %9s %9s  %9d %5d %9.2f %12.2f %10d\n", r.Streams, r.Messages, short(r.LateP50),
-		short(r.LateP99), short(r.LateMost),
-		r.Underruns, r.Wrong, r.SendCPU, r.ReceiveCPU, r.SendMemory/1000)
+	each := func(s float64) string { return fmt.Sprintf("%.0f µs", 1e6*s) }
+	return fmt.Sprintf("%7d %8d %9s %9s %9s  %9d %5d  %8.2f %9s  %11.2f %9s %10d\n", r.Streams, r.Messages,
+		short(r.LateP50), short(r.LateP99), short(r.LateMost), r.Underruns, r.Wrong,
+		r.SendCPU, each(r.SendEach), r.ReceiveCPU, each(r.ReceiveEach), r.SendMemory/1000)
 }

@@ -41,8 +41,8 @@ func main() {
 	var s settings
 	flag.StringVar(&s.echocast, "echocast", "bin/echocast", "the `program` to measure")
 	flag.StringVar(&s.speech, "speech", "testdata/speech.wav", "the speech `file` that the inputs repeat")
-	flag.IntVar(&s.rounds, "rounds", 3, "each command runs `N` times; the least counts")
-	flag.Float64Var(&s.hours, "hours", 1, "length of the long inputs in `HOURS`")
+	flag.IntVar(&s.rounds, "rounds", 5, "each command runs `N` times; the least counts")
+	flag.Float64Var(&s.hours, "hours", 0.5, "length of the long inputs in `HOURS`")
 	flag.DurationVar(&s.budget, "budget", 7*time.Minute, "begin no round after this `TIME`, but for the first")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// The markers are lines of their own. The sections are between them.
+// Each marker is a whole line. The sections are between them.
 const (
 	beginMark   = "<!-- bench: begin -->\n"
 	endMark     = "<!-- bench: end -->\n"
@@ -27,7 +27,7 @@ func main() {
 	stages := flag.String("stages", "", "`FILE` with the output of go test -bench")
 	peers := flag.String("peers", "", "`FILE` with the table of the peers")
 	many := flag.String("many", "", "`FILE` with the results of echocast bench --streams --json, of several rounds")
-	more := flag.String("more", "", "`FILE` with further sections")
+	more := flag.String("more", "", "`FILE` with further sections; those with the same title are rounds")
 	load := flag.String("load", "unknown", "load average of the machine before the measuring")
 	readme := flag.String("readme", "bench/README.md", "`FILE` to write into")
 	flag.Parse()
@@ -94,15 +94,20 @@ func sections(text string) (all []section) {
 }
 
 // update replaces those sections between the markers that are also in text, which was
-// measured on this machine. It marks figures that have moved, and appends new sections.
+// measured on this machine, perhaps in rounds. It marks figures that have moved, and appends
+// new sections.
 func update(readme, text, machine string) (string, error) {
 	before, rest, found := strings.Cut(readme, beginMark)
 	old, after, ended := strings.Cut(rest, endMark)
 	if !found || !ended {
 		return "", fmt.Errorf("the lines %q and %q are not there", strings.TrimSpace(beginMark), strings.TrimSpace(endMark))
 	}
+	measured, err := mergeRounds(sections(text))
+	if err != nil {
+		return "", err
+	}
 	all := sections(old)
-	for _, s := range sections(text) {
+	for _, s := range measured {
 		s.body = strings.TrimSpace(machine) + "\n\n" + s.body
 		if at := slices.IndexFunc(all, func(o section) bool { return o.title == s.title }); at >= 0 {
 			s.body = markMoved(all[at].body, s.body)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -63,17 +64,46 @@ func TestUpdate(t *testing.T) {
 
 func TestManyTable(t *testing.T) {
 	line := func(late, underruns string) string {
-		return `{"all":300,"late_p99_seconds":` + late + `,"underruns":` + underruns + `,"send_bytes_per_stream":240400}
+		return `{"all":300,"late_p99_seconds":` + late + `,"underruns":` + underruns + `,"send_cpu_seconds_per_message":0.000061,` +
+			`"receive_cpu_seconds_per_message":0.0000594,"send_bytes_per_stream":240400}
 `
 	}
 	got, err := manyTable(line("0.004", "0") + line("0.002", "3") + line("0.011", "0"))
-	want := "| 300 | 0.00 ms | 4.00 ms (2.00 to 11.00) | 0.00 ms | 0 (0 to 3) | 0 | 0.00 | 0.00 | 240 |\n"
+	want := "| 300 | 0.00 ms | 4.00 ms (2.00 to 11.00) | 0.00 ms | 0 (0 to 3) | 0 | 0.00 | 61 µs | 0.00 | 59 µs | 240 |\n"
 	if err != nil || !strings.Contains(got, "\n"+want+"\nThe medians of 3 rounds,") {
 		t.Errorf("%v\n%s", err, got)
 	}
 	for _, bad := range []string{"streams", "{}"} {
 		if _, err := manyTable(bad + "\n"); err == nil {
 			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
+
+func TestRoundsAreMerged(t *testing.T) {
+	round := func(runs, drift, late, cpu string) string {
+		return "### A\n\n| input | runs | drift | late | CPU |\n| --- | ---: | ---: | ---: | ---: |\n| WAV 24 kHz | " + runs +
+			" | -0.010 ms | 0.5 ms | 7 % |\n\n| input | runs | drift | late | CPU |\n| --- | ---: | ---: | ---: | ---: |\n" +
+			"| one | " + runs + " | " + drift + " | " + late + " | " + cpu + " |\n\n"
+	}
+	text := round("10", "-0.010 ms", "9.5 ms", "7 %") + "### B\n\none round\n\n" +
+		round("10", "0.002 ms", "10.5 ms", "16 %") + round("10", "-0.020 ms", "2.0 ms", "16 %")
+	merged, err := mergeRounds(sections(text))
+	want := sections(round("10", "-0.010 ms (-0.020 to 0.002)", "9.5 ms (2.0 to 10.5)", "16 % (7 to 16)") +
+		"The medians of 3 rounds, with the least and the greatest.\n\n### B\n\none round\n")
+	if err != nil || !slices.Equal(merged, want) {
+		t.Errorf("%v, got\n%q\nwant\n%q", err, merged, want)
+	}
+	first := round("10", "0.002 ms", "9.5 ms", "7 %")
+	for name, bad := range map[string]string{
+		"another unit":     round("10", "0.002 s", "9.5 ms", "7 %"),
+		"other decimals":   round("10", "0.02 ms", "9.5 ms", "7 %"),
+		"no figure":        round("10", "0.002 ms", "late", "7 %"),
+		"a row is missing": strings.TrimSuffix(first, "| one | 10 | 0.002 ms | 9.5 ms | 7 % |\n\n"),
+		"a row more":       strings.TrimSpace(first) + "\n| two | 10 | 0.002 ms | 9.5 ms | 7 % |\n",
+	} {
+		if got, err := mergeRounds(sections(first + "\n" + bad)); err == nil {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

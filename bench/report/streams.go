@@ -10,15 +10,17 @@ import (
 
 // conversations is a result of echocast bench --streams --json.
 type conversations struct {
-	Streams    int     `json:"all"`
-	LateP50    float64 `json:"late_p50_seconds"`
-	LateP99    float64 `json:"late_p99_seconds"`
-	LateMost   float64 `json:"late_most_seconds"`
-	Underruns  float64 `json:"underruns"`
-	Wrong      float64 `json:"wrong"`
-	SendCPU    float64 `json:"send_cpu"`
-	ReceiveCPU float64 `json:"receive_cpu"`
-	SendMemory float64 `json:"send_bytes_per_stream"`
+	Streams     int     `json:"all"`
+	LateP50     float64 `json:"late_p50_seconds"`
+	LateP99     float64 `json:"late_p99_seconds"`
+	LateMost    float64 `json:"late_most_seconds"`
+	Underruns   float64 `json:"underruns"`
+	Wrong       float64 `json:"wrong"`
+	SendCPU     float64 `json:"send_cpu"`
+	ReceiveCPU  float64 `json:"receive_cpu"`
+	SendEach    float64 `json:"send_cpu_seconds_per_message"`
+	ReceiveEach float64 `json:"receive_cpu_seconds_per_message"`
+	SendMemory  float64 `json:"send_bytes_per_stream"`
 }
 
 // manyColumns are the columns after the number of conversations.
@@ -32,7 +34,9 @@ var manyColumns = []struct {
 	{"underruns", "%.0f", func(c conversations) float64 { return c.Underruns }},
 	{"wrong", "%.0f", func(c conversations) float64 { return c.Wrong }},
 	{"send CPU", "%.2f", func(c conversations) float64 { return c.SendCPU }},
+	{"a message", "%.0f µs", func(c conversations) float64 { return 1e6 * c.SendEach }},
 	{"receive CPU", "%.2f", func(c conversations) float64 { return c.ReceiveCPU }},
+	{"a message", "%.0f µs", func(c conversations) float64 { return 1e6 * c.ReceiveEach }},
 	{"kB/stream", "%.0f", func(c conversations) float64 { return c.SendMemory / 1000 }},
 }
 
@@ -69,7 +73,7 @@ func manyTable(lines string) (string, error) {
 		b.WriteString("\n")
 	}
 	if len(counts) > 0 {
-		fmt.Fprintf(&b, "\nThe medians of %d rounds, with the least and the greatest.\n", len(rounds[counts[0]]))
+		fmt.Fprintf(&b, "\n"+spreadNote+"\n", len(rounds[counts[0]]))
 	}
 	return b.String(), nil
 }
