@@ -32,8 +32,12 @@ func TestSpeakFiles(t *testing.T) {
 		if o.code != 0 || len(o.receipts) != 2 {
 			t.Fatal(o)
 		}
-		for _, receipt := range o.receipts {
-			if receipt.Outcome != echo.Finished || receipt.Delivery != echo.Heard || receipt.SpokenBy != echo.ByEvent {
+		for i, receipt := range o.receipts {
+			// Over REST, the event that the second file began, of 0.3 s, may come later than echocast
+			// waits for it: until a second after its end.
+			isLate := w.overREST && i == 1 && receipt.Outcome == echo.Sent && receipt.SpokenBy == echo.ByClock
+			if !isLate && (receipt.Outcome != echo.Finished || receipt.Delivery != echo.Heard ||
+				receipt.SpokenBy != echo.ByEvent) {
 				t.Errorf("%+v", receipt)
 			}
 		}
@@ -44,8 +48,7 @@ func TestSpeakFiles(t *testing.T) {
 	})
 }
 
-// tone is a WAV of n samples at 24 kHz of a tone, as far as its header tells
-// without an end.
+// tone returns a WAV of a tone, n samples at 24 kHz. Its header does not state the length.
 func tone(n int) (header, pcm []byte) {
 	header = []byte("RIFF\xff\xff\xff\xffWAVEfmt " +
 		"\x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00\x02\x00\x10\x00data\xff\xff\xff\xff")
@@ -87,7 +90,7 @@ func TestStalledPipe(t *testing.T) {
 		if o.code != 0 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Finished {
 			t.Error(o)
 		}
-		// A busy machine may add silences of its own, elsewhere.
+		// A busy machine may add silences elsewhere.
 		if !slices.ContainsFunc(report.Recording.Silences,
 			func(s replica.Silence) bool { return s.Position == int64(played) }) {
 			t.Errorf("no silence after %d samples, in %+v", played, report.Recording.Silences)
@@ -107,15 +110,19 @@ func TestInterrupt(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(testwait.Context(t))
 		defer cancel(nil)
 		record := recording(t)
+		var interrupted time.Time
 		s := w.open(t, &replica.Options{Record: record, OnEvent: func(e replica.Event) {
-			if e.Kind == replica.EventStarted {
+			if e.Kind == replica.EventStarted && ctx.Err() == nil {
+				interrupted = time.Now()
 				cancel(why)
 			}
 		}})
 		o := send(ctx, t, s, io.MultiReader(bytes.NewReader(header), bytes.NewReader(pcm)), "-")
+		took := time.Since(interrupted)
 		report := s.end()
+		// echocast waits 2 s for the event. On a busy machine the other side may not run meanwhile.
 		if o.code != 1 || len(o.receipts) != 1 || o.receipts[0].Outcome != echo.Interrupted ||
-			o.receipts[0].SpokenBy != echo.ByEvent && !w.overREST {
+			o.receipts[0].SpokenBy != echo.ByEvent && !w.overREST && took < 2*time.Second {
 			t.Error(o)
 		}
 		if len(report.Utterances) != 1 || !report.Utterances[0].Interrupted || report.Utterances[0].Done ||
@@ -138,7 +145,9 @@ func TestBargeIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inEachRoom(t, func(t *testing.T, w roomKind) {
 				record := recording(t)
-				s := w.open(t, &replica.Options{Record: record, Faults: replica.Faults{UserAt: time.Second, UserFor: time.Second}})
+				// The user speaks for long enough that a machine that stands still notices it.
+				faults := replica.Faults{UserAt: time.Second, UserFor: 6 * time.Second}
+				s := w.open(t, &replica.Options{Record: record, Faults: faults})
 				arguments := []string{"--barge-in", speech}
 				if resume {
 					arguments = append(arguments, "--resume")

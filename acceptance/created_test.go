@@ -16,7 +16,7 @@ import (
 	"echocast/tavus/tavustest"
 )
 
-// canary is an API key that must be seen nowhere.
+// canary is an API key that must not appear anywhere.
 const canary = "canary-0123456789abcdef"
 
 // account is a stand-in for the service. Its conversations take place in our room.
@@ -62,7 +62,7 @@ func TestCreatedConversation(t *testing.T) {
 		"and spoken in":             {},
 		"and interrupted":           {stop: true, code: 1},
 		"whose replica is lost":     {die: 20, code: 6},
-		"whose room lets nobody in": {refuse: &dailytest.Refusal{Type: "no-room", Message: "there is none"}, code: 5},
+		"whose room lets nobody in": {refuse: &dailytest.Refusal{Type: "no-room", Message: "there is none"}, code: 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

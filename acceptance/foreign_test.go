@@ -18,8 +18,8 @@ type foreignEvent struct {
 
 const foreignPrograms = "../rtc/rtctest/node"
 
-// needForeign skips the test where Node or the libraries are missing, or fails it
-// where ECHOCAST_REQUIRE_BROWSER is set.
+// needForeign skips the test if Node or a library is missing, or fails it if
+// ECHOCAST_REQUIRE_BROWSER is set.
 func needForeign(t *testing.T, library string) {
 	t.Helper()
 	nodetest.Need(t, foreignPrograms, library, "ECHOCAST_REQUIRE_BROWSER")
@@ -32,7 +32,7 @@ func startForeign(t *testing.T, library string, arguments ...string) <-chan fore
 	return nodetest.Start[foreignEvent](t, foreignPrograms, "peer.mjs", append([]string{library}, arguments...)...)
 }
 
-// nextEvent waits for an event, and fails where the program ends.
+// nextEvent waits for an event, and fails if the program ends.
 func nextEvent(t *testing.T, events <-chan foreignEvent) foreignEvent {
 	t.Helper()
 	event := testwait.Receive(t, events)

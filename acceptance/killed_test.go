@@ -27,7 +27,7 @@ import (
 )
 
 // clip is a second and a half of sound, in a file.
-func (k *killing) clip() string {
+func (k *killedRun) clip() string {
 	header, pcm := tone(36_000)
 	name := filepath.Join(k.dir, "clip.wav")
 	if err := os.WriteFile(name, append(header, pcm...), 0o600); err != nil {
@@ -36,9 +36,9 @@ func (k *killing) clip() string {
 	return name
 }
 
-// killing is a run that is killed at a point, with the service and the room it
-// uses.
-type killing struct {
+// killedRun is a run of the program that is killed at a chosen request, with the service and the
+// room that it uses.
+type killedRun struct {
 	point    string
 	service  *tavustest.Server
 	url      string
@@ -48,11 +48,11 @@ type killing struct {
 	release  func()        // closes released
 	carrying sync.RWMutex  // held for reading by each request under way
 	once     sync.Once
-	told     bool // its user knows the conversation
+	told     bool // its user knows the conversation, or how to end it
 }
 
-func newKilling(t *testing.T, point, room string) *killing {
-	k := &killing{point: point, dir: t.TempDir(), reached: make(chan struct{}), released: make(chan struct{})}
+func newKilledRun(t *testing.T, point, room string) *killedRun {
+	k := &killedRun{point: point, dir: t.TempDir(), reached: make(chan struct{}), released: make(chan struct{})}
 	k.release = sync.OnceFunc(func() { close(k.released) })
 	k.service = &tavustest.Server{Key: canary, RoomURL: room}
 	k.service.Watch = func(stage tavustest.Stage, r *http.Request) { k.at(asked(r) + " " + string(stage)) }
@@ -75,8 +75,8 @@ func newKilling(t *testing.T, point, room string) *killing {
 	return k
 }
 
-// at stops the first who comes to the point, until things may go on.
-func (k *killing) at(point string) {
+// at blocks the first caller that reaches the point, until release is called.
+func (k *killedRun) at(point string) {
 	if point == k.point {
 		k.once.Do(func() {
 			close(k.reached)
@@ -99,7 +99,7 @@ func asked(r *http.Request) string {
 }
 
 // program is echocast as a process.
-func (k *killing) program(ctx context.Context, args ...string) *exec.Cmd {
+func (k *killedRun) program(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], append(args, "--base-url", k.url)...)
 	// The race detector would make the end of each process take a second.
 	cmd.Env = append(os.Environ(), runAsProgram+"=1", "TAVUS_API_KEY="+canary, "ECHOCAST_STATE_DIR="+
@@ -109,7 +109,7 @@ func (k *killing) program(ctx context.Context, args ...string) *exec.Cmd {
 
 // kill runs the command up to the point and signals it there. It returns what
 // the command has said.
-func (k *killing) kill(t *testing.T, sig syscall.Signal, args ...string) string {
+func (k *killedRun) kill(t *testing.T, sig syscall.Signal, args ...string) string {
 	t.Helper()
 	var stdout, said bytes.Buffer
 	cmd := k.program(testwait.Context(t), args...)
@@ -139,6 +139,7 @@ func (k *killing) kill(t *testing.T, sig syscall.Signal, args ...string) string 
 	if strings.Contains(environmentOf(childrenOf(cmd.Process.Pid)), canary) {
 		t.Error("the key is in the environment of another program")
 	}
+	signalled := time.Now()
 	if err := cmd.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
@@ -153,15 +154,18 @@ func (k *killing) kill(t *testing.T, sig syscall.Signal, args ...string) string 
 		t.Errorf("exit code %d after %v: %s", code, sig, &said)
 	}
 	k.carrying.Lock() // until the service has answered
-	k.told = stdout.Len() > 0
+	// After a signal, echocast gives the service 1.2 s or more for each answer. A busy machine may
+	// take longer, and then echocast says what to do.
+	gaveUp := time.Since(signalled) >= 1200*time.Millisecond && strings.Contains(said.String(), "end-mine")
+	k.told = stdout.Len() > 0 || gaveUp
 	k.carrying.Unlock()
 	return stdout.String() + said.String()
 }
 
-// settle looks that nothing costs money, after end-mine where the process had
-// no chance to see to it, or has told its user of the conversation before the
-// signal came, and that the key is in nothing that was left.
-func (k *killing) settle(t *testing.T, sig syscall.Signal, said string) {
+// settle checks that no conversation costs money, and that no file holds the key. It runs end-mine
+// first if the process could not end its conversation, had printed it before the signal, or has
+// said that it could not end it in time.
+func (k *killedRun) settle(t *testing.T, sig syscall.Signal, said string) {
 	t.Helper()
 	left := said + inFiles(t, k.dir)
 	if sig == syscall.SIGKILL || k.told {
@@ -201,7 +205,7 @@ func TestCreateKilled(t *testing.T) {
 		for _, sig := range append(signals, syscall.SIGHUP) {
 			t.Run(fmt.Sprintf("%s, %v", point, sig), func(t *testing.T) {
 				t.Parallel()
-				k := newKilling(t, point, "")
+				k := newKilledRun(t, point, "")
 				k.settle(t, sig, k.kill(t, sig, "conversation", "create", "--pal", "p1", "--max-minutes", "2"))
 				if made := len(k.service.Conversations()); made != 1 {
 					t.Errorf("%d conversations were created", made)
@@ -238,7 +242,7 @@ func sendKilled(t *testing.T, point string, sig syscall.Signal) {
 		t.Fatal(err)
 	}
 	defer room.Close()
-	k := newKilling(t, point, room.URL())
+	k := newKilledRun(t, point, room.URL())
 	machine := room.CallMachine()
 	if point == "joining" {
 		server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { k.at(point) }))
@@ -280,7 +284,7 @@ func TestSendOverRESTKilled(t *testing.T) {
 		for _, sig := range signals {
 			t.Run(fmt.Sprintf("%s, %v", point, sig), func(t *testing.T) {
 				t.Parallel()
-				k := newKilling(t, point, "")
+				k := newKilledRun(t, point, "")
 				t.Cleanup(func() { k.service.Close() })
 				k.settle(t, sig, k.kill(t, sig, "send", "--pal", "p1", "--max-minutes", "2", k.clip()))
 			})
@@ -295,7 +299,7 @@ func TestSecondSignalNamesOpenConversation(t *testing.T) {
 	for _, point := range []string{"create received", "end received"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
-			k := newKilling(t, point, "")
+			k := newKilledRun(t, point, "")
 			t.Cleanup(func() { k.service.Close() })
 			cmd := k.program(testwait.Context(t), "send", "--pal", "p1", k.clip())
 			var said bytes.Buffer
@@ -304,12 +308,7 @@ func TestSecondSignalNamesOpenConversation(t *testing.T) {
 				t.Fatal(err)
 			}
 			testwait.Receive(t, k.reached)
-			for _, err := range []error{cmd.Process.Signal(syscall.SIGINT), signalLater(cmd.Process)} {
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
-			_ = cmd.Wait() // killed
+			interruptUntilItEnds(cmd)
 			k.release()
 			if code := cmd.ProcessState.ExitCode(); code != 130 ||
 				!strings.Contains(said.String(), "end it with: echocast conversation end-mine") {
@@ -319,13 +318,27 @@ func TestSecondSignalNamesOpenConversation(t *testing.T) {
 	}
 }
 
-// signalLater sends SIGINT so much later that it is another one than the first.
-func signalLater(p *os.Process) error {
-	time.Sleep(300 * time.Millisecond)
-	return p.Signal(syscall.SIGINT)
+// interruptUntilItEnds sends SIGINT again and again: one that comes within 100 ms after the first
+// was handled does not count.
+func interruptUntilItEnds(cmd *exec.Cmd) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // interrupted
+	}()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_ = cmd.Process.Signal(syscall.SIGINT) // it may have ended
+		select {
+		case <-tick.C:
+		case <-ended:
+			return
+		}
+	}
 }
 
-// childrenOf are the processes that a process has started, where /proc tells.
+// childrenOf returns the processes that a process has started, on systems with /proc.
 func childrenOf(pid int) (children []string) {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))

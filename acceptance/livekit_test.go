@@ -20,7 +20,7 @@ import (
 	"echocast/rtc/livekit/livekittest"
 )
 
-// Where this is set, the test binary is an avatar worker.
+// If this variable is set, the test binary is an avatar worker.
 const runAsAvatar = "ECHOCAST_TEST_AVATAR"
 
 // avatarMain is an avatar worker until it is interrupted.
@@ -32,8 +32,8 @@ func avatarMain() int {
 
 var liveKitServer = sync.OnceValues(func() (*livekittest.Server, error) { return livekittest.StartServer("../bin") })
 
-// needServer skips the test, or fails it where that is demanded, without a
-// livekit-server.
+// needServer skips the test if there is no livekit-server, or fails it if
+// ECHOCAST_REQUIRE_LIVEKIT is set.
 func needServer(t *testing.T) string {
 	t.Helper()
 	server, err := liveKitServer()
@@ -47,8 +47,8 @@ func needServer(t *testing.T) string {
 	return ""
 }
 
-// openLiveKit makes a room of a real server, with an avatar worker in a process
-// of its own. What the worker tells is turned into what a replica reports.
+// openLiveKit opens a room on a real server, with an avatar worker in a separate process,
+// and turns the worker's notices into the events of a replica.
 func openLiveKit(t *testing.T, options *replica.Options) *stage {
 	url := needServer(t)
 	room := strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())
@@ -81,12 +81,14 @@ func openLiveKit(t *testing.T, options *replica.Options) *stage {
 	}}
 }
 
-// worker is what an avatar worker has told.
+// worker collects the notices of an avatar worker.
 type worker struct {
 	t       *testing.T
 	options *replica.Options
 	report  replica.Report
 	played  []byte
+	sounded int  // samples of the stream that the options were told of
+	cleared bool // since the stream started
 }
 
 func (w *worker) read(out io.Reader) {
@@ -103,15 +105,20 @@ func (w *worker) read(out io.Reader) {
 func (w *worker) take(r livekittest.Report) {
 	switch r.Event {
 	case livekittest.Started:
-		w.tell(replica.EventStarted)
+		w.sounded, w.cleared = 0, false
+		w.notify(replica.EventStarted)
 	case livekittest.Underrun:
 		all := make([]int16, r.Received/2)
 		w.report.Recording.Silences = append(w.report.Recording.Silences, replica.Silence{Position: int64(len(all))})
 		if w.options.OnSound != nil {
-			w.options.OnSound(time.Now(), 24000, all)
+			w.options.OnSound(time.Now(), 24000, all[w.sounded:])
+			w.sounded = len(all)
 		}
 	case livekittest.Cleared:
-		w.report.Interrupts = append(w.report.Interrupts, replica.Interrupt{})
+		if !w.cleared { // the sender repeats it if the answer takes half a second
+			w.report.Interrupts = append(w.report.Interrupts, replica.Interrupt{})
+		}
+		w.cleared = true
 	case livekittest.Complaint:
 		w.report.Complaints = append(w.report.Complaints, replica.Complaint{Text: r.Text})
 		w.report.ComplaintCount++
@@ -126,13 +133,13 @@ func (w *worker) take(r livekittest.Report) {
 	}
 }
 
-func (w *worker) tell(kind replica.EventKind) {
+func (w *worker) notify(kind replica.EventKind) {
 	if w.options.OnEvent != nil {
 		w.options.OnEvent(replica.Event{Kind: kind})
 	}
 }
 
-// record writes what was played where the test looks for it.
+// record writes what was played to the file that the test reads.
 func (w *worker) record() {
 	if w.options.Record == nil {
 		return

@@ -12,7 +12,7 @@ import (
 	"echocast/rtc/livekit/livekittest"
 )
 
-// Where this is set, the test binary is echocast, which tests kill.
+// If this variable is set, the test binary is echocast, which tests kill.
 const runAsProgram = "ECHOCAST_TEST_RUN"
 
 func TestMain(m *testing.M) {
@@ -36,6 +36,7 @@ func runAll(m *testing.M) int {
 	}
 	defer os.RemoveAll(folder)
 	scratch = folder
+	os.Setenv("ECHOCAST_LOST_AFTER", "1m") // a busy machine stands still for longer than the usual 3 s
 	os.Setenv("LIVEKIT_API_KEY", livekittest.Key)
 	os.Setenv("LIVEKIT_API_SECRET", livekittest.Secret)
 	os.Setenv("TAVUS_API_KEY", canary)

@@ -22,7 +22,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// replicaProcess is echocast replica in a process of its own.
+// replicaProcess is echocast replica in a separate process.
 type replicaProcess struct {
 	*exec.Cmd
 	url    string
@@ -63,7 +63,7 @@ func (p *replicaProcess) await(t *testing.T, text string) string {
 			return line
 		}
 	}
-	t.Errorf("the replica has ended without a word of %q", text)
+	t.Errorf("the replica ended and did not report %q", text)
 	return text + "nowhere"
 }
 
@@ -105,14 +105,15 @@ func TestKilledPeer(t *testing.T) {
 		}
 	}()
 	var stdout bytes.Buffer
-	people := writing(func(p []byte) (int, error) {
+	people := writerFunc(func(p []byte) (int, error) {
 		if bytes.Contains(p, []byte("failed:")) {
 			noticed.Store(intervals.Load())
 		}
 		return len(p), nil
 	})
 	stdin := io.MultiReader(bytes.NewReader(header), bytes.NewReader(pcm))
-	code := cli.Run(testwait.Context(t), []string{"echocast", "send", "--json", "--to", peer.url, "--trace", trace, "-"},
+	code := cli.Run(testwait.Context(t), []string{"echocast", "send", "--json", "--to", peer.url, "--lost-after", "3s",
+		"--trace", trace, "-"},
 		cli.Streams{In: stdin, Out: &stdout, Err: people})
 	testwait.Receive(t, killed)
 	close(stop)
@@ -151,8 +152,7 @@ func TestKilledPeer(t *testing.T) {
 	}
 }
 
-// awaitMessages waits until a trace says that the replica speaks, and so many messages have
-// followed: the replica has acknowledged some before.
+// awaitMessages waits until a trace has the start of speech and then the given number of messages.
 func awaitMessages(t *testing.T, trace string, messages int) {
 	t.Helper()
 	for ctx := testwait.Context(t); ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
@@ -165,17 +165,17 @@ func awaitMessages(t *testing.T, trace string, messages int) {
 	t.Error("the replica does not speak")
 }
 
-type writing func(p []byte) (int, error)
+type writerFunc func(p []byte) (int, error)
 
-func (f writing) Write(p []byte) (int, error) { return f(p) }
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// onTheWire is what a trace says was given to the connection.
-type onTheWire struct {
+// sentAudio is the audio that was passed to the connection, according to a trace.
+type sentAudio struct {
 	samples int64
 	done    bool
 }
 
-func chunksIn(t *testing.T, trace string) (w onTheWire) {
+func chunksIn(t *testing.T, trace string) (w sentAudio) {
 	t.Helper()
 	text, err := os.ReadFile(trace)
 	if err != nil {

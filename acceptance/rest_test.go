@@ -1,13 +1,13 @@
 package acceptance
 
 import (
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"echocast/internal/testenv"
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/tavus"
@@ -27,12 +27,7 @@ func openREST(t *testing.T, options *replica.Options) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	socket, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	hook := socket.Addr().String() + "/callbacks"
-	_ = socket.Close() // send listens there
+	hook := testenv.FreeAddress(t) + "/callbacks" // send listens there
 	client := &tavus.Client{Key: key, BaseURL: server.URL, HTTP: server.Client()}
 	made, err := client.CreateConversation(testwait.Context(t), tavus.Spec{PAL: "p1", Callback: "http://" + hook})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc"
+	"echocast/rtc/daily"
 	"echocast/rtc/daily/core"
 	"echocast/rtc/daily/dailytest"
 )
@@ -52,7 +52,7 @@ var roomKinds = []roomKind{
 }
 
 func openLocal(t *testing.T, options *replica.Options) *stage {
-	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	listener, err := rtc.Listen("127.0.0.1:0", &rtc.Options{PingTimeout: testwait.Limit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func openLocal(t *testing.T, options *replica.Options) *stage {
 		report, _ = replica.New(conn, options).Run(testwait.Context(t))
 	})
 	end := func() replica.Report {
-		_ = listener.Close() // or the wait would not end if nobody has come
+		_ = listener.Close() // or the wait would not end if nobody connected
 		ended.Wait()
 		return report
 	}
@@ -81,14 +81,13 @@ func openLocal(t *testing.T, options *replica.Options) *stage {
 // dailyJS is the library that Daily gives out, as npm installs it.
 const dailyJS = "../rtc/daily/dailytest/node_modules/@daily-co/daily-js/dist/daily.js"
 
-// needBrowser skips the test, or fails it where that is demanded, without what
-// the bridge needs.
+// needBrowser skips the test if something that the bridge needs is missing, or fails it if
+// ECHOCAST_REQUIRE_BROWSER is set.
 func needBrowser(t *testing.T) {
 	t.Helper()
-	_, chromium := exec.LookPath("chromium")
-	_, chrome := exec.LookPath("google-chrome")
+	_, browser := daily.FindBrowser("")
 	_, library := os.Stat(dailyJS)
-	if (chromium == nil || chrome == nil) && library == nil {
+	if browser == nil && library == nil {
 		return
 	}
 	const missing = "the Daily bridge needs Chromium and daily-js; make browser installs them"
@@ -115,8 +114,8 @@ var dailyLibrary = sync.OnceValues(func() (string, error) {
 	return dailytest.BuildLibrary(scratch)
 })
 
-// needLibrary skips the test where this build cannot open a shared library, and
-// fails it without a C compiler.
+// needLibrary skips the test if this build cannot open a shared library, and fails it if there is
+// no C compiler.
 func needLibrary(t *testing.T) string {
 	t.Helper()
 	if !core.Supported {
@@ -179,9 +178,9 @@ func inEachRoom(t *testing.T, test func(t *testing.T, w roomKind)) {
 	}
 }
 
-// browsers has room for each test that runs a browser. They are few, because a
-// browser is the one thing here that keeps a processor busy.
-var browsers = make(chan struct{}, max(1, runtime.NumCPU()/2))
+// browsers has room for each test that runs a browser: one for each processor, because a
+// browser is the one thing here that keeps a processor busy, at its start.
+var browsers = make(chan struct{}, runtime.NumCPU())
 
 // awaitBrowser waits until the test may run a browser, and keeps its place
 // until the test ends. A test calls it once.

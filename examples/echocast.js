@@ -1,5 +1,5 @@
-// What both pages share: the lines of `echocast encode` become messages to the
-// replica, and what the replica says of itself is shown once.
+// Code that both pages share. It turns the lines of `echocast encode` into messages to the
+// replica, and shows each event of the replica once.
 
 /** Whether a participant is Tavus' replica. */
 export const isReplica = participant => (participant.user_id ?? "").includes("tavus-replica");
@@ -51,7 +51,7 @@ export class Speaker {
     } catch (error) {
       if (!stop.signal.aborted) {
         this.show(String(error.message ?? error));
-        if (this.open) this.interrupt(); // what broke off is not done
+        if (this.open) this.interrupt(); // a broken input must not end with done
       }
     }
     stop.abort();

@@ -45,7 +45,7 @@ func TestLibrary(t *testing.T) {
 	}
 }
 
-// outsideModule builds programs of library in a module of their own.
+// outsideModule builds programs of library in a separate module.
 func outsideModule(t *testing.T, names ...string) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -67,7 +67,7 @@ func outsideModule(t *testing.T, names ...string) string {
 	if err := os.Mkdir(filepath.Join(folder, "bin"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	build := exec.CommandContext(testwait.Context(t), "go", "build", "-mod=mod", "-o", "bin/", "./...")
+	build := exec.CommandContext(t.Context(), "go", "build", "-mod=mod", "-trimpath", "-o", "bin/", "./...")
 	build.Dir, build.Env = folder, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -106,7 +106,7 @@ func write(t *testing.T, name, text string) {
 // standIn is a stand-in replica for one connection. heard waits for its end.
 func standIn(t *testing.T) (url string, heard func() replica.Report) {
 	t.Helper()
-	listener, err := rtc.Listen("127.0.0.1:0", nil)
+	listener, err := rtc.Listen("127.0.0.1:0", &rtc.Options{PingTimeout: testwait.Limit})
 	if err != nil {
 		t.Fatal(err)
 	}

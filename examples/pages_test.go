@@ -19,7 +19,6 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"echocast/internal/browsertest"
-	"echocast/internal/testwait"
 	"echocast/replica"
 	"echocast/rtc/daily/dailytest"
 )
@@ -63,7 +62,7 @@ func everyPage(t *testing.T, test func(t *testing.T, folder string)) {
 // serve runs serve.mjs with a command, and returns the address of its folder.
 func serve(t *testing.T, command ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithCancel(testwait.Context(t))
+	ctx, cancel := context.WithCancel(t.Context())
 	server := exec.CommandContext(ctx, "node", append([]string{"serve.mjs"}, command...)...)
 	server.Env = append(os.Environ(), "PORT=0")
 	server.Stderr = os.Stderr
@@ -172,7 +171,7 @@ func (b *tab) see(start string) {
 		`[...document.querySelectorAll("#events li")].some(li => li.textContent.startsWith(%q))`, start))
 }
 
-// draws checks that the lanes have bars of a color.
+// draws waits until the lanes have bars of a color.
 func (b *tab) draws(what, color string) {
 	b.t.Helper()
 	const count = `((lanes, color) => {
@@ -181,13 +180,11 @@ func (b *tab) draws(what, color string) {
 		for (let i = 0; i < pixels.length; i += 4) if (color.every((v, k) => pixels[i + k] === v)) n++;
 		return n;
 	})(document.querySelector("canvas"), %s)`
-	if n := browsertest.Evaluate[int](b.Tab, fmt.Sprintf(count, color)); n < 20 {
-		b.t.Errorf("the lane %s has %d pixels of its color", what, n)
-	}
+	b.Until("the lane "+what+" has pixels of its color", fmt.Sprintf(count+" >= 20", color))
 }
 
 // captions lets the replica say a text, and waits until the page shows it.
-func (b *tab) captions(s *scene) {
+func (b *tab) captions(s *testRoom) {
 	b.t.Helper()
 	const said = `{"message_type":"conversation","event_type":"conversation.utterance","conversation_id":"c1",` +
 		`"inference_id":"t1",` +
@@ -206,7 +203,7 @@ func (b *tab) enabled(id string) bool {
 }
 
 // hears makes the replica hum, and waits until the page plays it.
-func (b *tab) hears(s *scene) {
+func (b *tab) hears(s *testRoom) {
 	b.t.Helper()
 	s.seat.Hum(440)
 	const plays = `(player => !player.paused && !player.muted && player.srcObject?.getAudioTracks().some(track ` +
@@ -225,7 +222,7 @@ func count(list []string, start string) (n int) {
 
 func TestPagesSendEncodedMessages(t *testing.T) {
 	everyPage(t, func(t *testing.T, folder string) {
-		s := newScene(t, dailytest.Options{}, replica.Options{Legacy: true})
+		s := newTestRoom(t, dailytest.Options{}, replica.Options{Legacy: true})
 		command, kept := saying(t, "--pace", "lead", speech)
 		page := open(t, serve(t, command...)+folder+"/")
 		page.join(s.URL())
@@ -260,7 +257,8 @@ func TestPagesSendEncodedMessages(t *testing.T) {
 			page.hears(s)
 		}
 		bystander.Leave()
-		s.checkHeard(written(t, kept))
+		heard, _ := s.messages()
+		s.checkHeard(written(t, kept, len(heard)))
 		page.see("the replica has left")
 		if page.enabled("speak") || page.enabled("interrupt") {
 			t.Error("the page lets one speak where the replica has left")
@@ -270,7 +268,7 @@ func TestPagesSendEncodedMessages(t *testing.T) {
 
 func TestPagesInterrupt(t *testing.T) {
 	everyPage(t, func(t *testing.T, folder string) {
-		s := newScene(t, dailytest.Options{}, replica.Options{})
+		s := newTestRoom(t, dailytest.Options{}, replica.Options{})
 		s.callReplica()
 		command, kept := saying(t, "--pace", "realtime", "--pad", "1m", speech)
 		page := open(t, serve(t, command...)+folder+"/")
@@ -282,7 +280,7 @@ func TestPagesInterrupt(t *testing.T) {
 		page.Do(chromedp.WaitEnabled(chromedp.CSS("#speak"))) // nothing is being sent any more
 		s.checkInterrupted()
 		heard, _ := s.messages()
-		if lines := written(t, kept); len(lines) < len(heard)-1 || !slices.Equal(lines[:len(heard)-1], heard[:len(heard)-1]) {
+		if lines := written(t, kept, len(heard)-1); !slices.Equal(lines[:len(heard)-1], heard[:len(heard)-1]) {
 			t.Error("what was heard before the interrupt is not what was written")
 		}
 	})
@@ -291,7 +289,7 @@ func TestPagesInterrupt(t *testing.T) {
 // A broken input is interrupted, and never finished.
 func TestPagesWithBrokenInput(t *testing.T) {
 	everyPage(t, func(t *testing.T, folder string) {
-		s := newScene(t, dailytest.Options{}, replica.Options{})
+		s := newTestRoom(t, dailytest.Options{}, replica.Options{})
 		s.callReplica()
 		arrived := filepath.Join(t.TempDir(), "arrived") // read once three lines were heard
 		if err := syscall.Mkfifo(arrived, 0o600); err != nil {
@@ -315,7 +313,7 @@ func TestPagesWithBrokenInput(t *testing.T) {
 // If a message is too large for the room, the page refuses the speech before it begins.
 func TestPagesWithTooLargeMessage(t *testing.T) {
 	everyPage(t, func(t *testing.T, folder string) {
-		s := newScene(t, dailytest.Options{MaxMessage: 2048}, replica.Options{MessageLimit: 2048})
+		s := newTestRoom(t, dailytest.Options{MaxMessage: 2048}, replica.Options{MessageLimit: 2048})
 		s.callReplica()
 		command, _ := saying(t, "--pace", "lead", speech)
 		page := open(t, serve(t, command...)+folder+"/")

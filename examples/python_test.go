@@ -18,9 +18,9 @@ import (
 	"echocast/rtc/daily/dailytest"
 )
 
-// door is where the stand-in for daily-python comes in.
-type door struct {
-	*scene
+// pythonListener accepts the connection of the stand-in for daily-python.
+type pythonListener struct {
+	*testRoom
 	socket net.Listener
 	tasks  sync.WaitGroup
 	asked  struct {
@@ -28,20 +28,20 @@ type door struct {
 	}
 }
 
-func newDoor(t *testing.T, s *scene) *door {
+func newPythonListener(t *testing.T, s *testRoom) *pythonListener {
 	t.Helper()
 	socket, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &door{scene: s, socket: socket}
+	d := &pythonListener{testRoom: s, socket: socket}
 	d.tasks.Go(d.serve)
 	t.Cleanup(func() { _ = socket.Close(); d.tasks.Wait() })
 	return d
 }
 
 // serve lets one client into the room, and carries what it and the room say.
-func (d *door) serve() {
+func (d *pythonListener) serve() {
 	conn, err := d.socket.Accept()
 	if err != nil {
 		return
@@ -53,7 +53,7 @@ func (d *door) serve() {
 	}
 	seat := d.Enter(d.asked.Name, "user-1")
 	var both sync.WaitGroup
-	both.Go(func() { d.tell(conn, seat) })
+	both.Go(func() { d.forward(conn, seat) })
 	for {
 		var said struct {
 			Data json.RawMessage `json:"data"`
@@ -68,8 +68,8 @@ func (d *door) serve() {
 	both.Wait()
 }
 
-// tell says who is there, and what they say.
-func (d *door) tell(conn net.Conn, seat *dailytest.Participant) {
+// forward reports the participants and their messages.
+func (d *pythonListener) forward(conn net.Conn, seat *dailytest.Participant) {
 	out := json.NewEncoder(conn)
 	var writing, watching sync.WaitGroup
 	defer watching.Wait()
@@ -118,7 +118,7 @@ func (d *door) tell(conn net.Conn, seat *dailytest.Participant) {
 }
 
 // python is echo.py, with the stand-in for daily-python.
-func python(t *testing.T, d *door, arguments ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buffer) {
+func python(t *testing.T, d *pythonListener, arguments ...string) (*exec.Cmd, *bytes.Buffer, *bytes.Buffer) {
 	t.Helper()
 	need(t, where("python3"))
 	command := exec.CommandContext(testwait.Context(t), "python3",
@@ -150,8 +150,8 @@ func TestPythonSyntax(t *testing.T) {
 }
 
 func TestPythonSendsEncodedMessages(t *testing.T) {
-	s := newScene(t, dailytest.Options{}, replica.Options{Legacy: true})
-	d := newDoor(t, s)
+	s := newTestRoom(t, dailytest.Options{}, replica.Options{Legacy: true})
+	d := newPythonListener(t, s)
 	text := lines(t, speech)
 	command, events, complaints := python(t, d, "--token", "secret")
 	command.Stdin = strings.NewReader(text)
@@ -182,8 +182,8 @@ func TestPythonSendsEncodedMessages(t *testing.T) {
 }
 
 func TestPythonInterrupts(t *testing.T) {
-	s := newScene(t, dailytest.Options{}, replica.Options{})
-	d := newDoor(t, s)
+	s := newTestRoom(t, dailytest.Options{}, replica.Options{})
+	d := newPythonListener(t, s)
 	s.callReplica()
 	first := strings.Join(strings.SplitAfter(lines(t, speech), "\n")[:20], "")
 	for name, end := range map[string]func(command *exec.Cmd, stdin *os.File){
@@ -224,8 +224,8 @@ func TestPythonWithBrokenInput(t *testing.T) {
 			`"}`, "over the limit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := newScene(t, dailytest.Options{}, replica.Options{})
-			d := newDoor(t, s)
+			s := newTestRoom(t, dailytest.Options{}, replica.Options{})
+			d := newPythonListener(t, s)
 			s.callReplica()
 			command, _, complaints := python(t, d)
 			command.Stdin = strings.NewReader(c.text)

@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"echocast/internal/testenv"
 	"echocast/internal/testwait"
 	"echocast/replica"
@@ -28,21 +26,19 @@ var echocast string
 
 func TestMain(m *testing.M) {
 	testenv.Isolate()
+	os.Setenv("ECHOCAST_LOST_AFTER", "1m") // a busy machine stands still for longer than the usual 3 s
 	folder, err := os.MkdirTemp("", "examples")
 	if err == nil {
 		echocast = filepath.Join(folder, "echocast")
-		err = exec.Command("go", "build", "-o", echocast, "..").Run()
+		err = exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-o", echocast, "..").Run()
 	}
 	if err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		_ = os.RemoveAll(folder)
-		os.Exit(code)
-	}))
+	testwait.RunAndFindLeaks(m, func() { _ = os.RemoveAll(folder) })
 }
 
-// need skips a test, or fails it where that is demanded, without what it needs.
+// need skips a test if something is missing, or fails it if ECHOCAST_REQUIRE_BROWSER is set.
 func need(t *testing.T, missing error) {
 	t.Helper()
 	switch {
@@ -54,8 +50,8 @@ func need(t *testing.T, missing error) {
 	}
 }
 
-// scene is a Daily room, and a replica that may come into it.
-type scene struct {
+// testRoom is a Daily room, and a replica that may join it.
+type testRoom struct {
 	*dailytest.Room
 	t       *testing.T
 	options replica.Options
@@ -72,10 +68,10 @@ type scene struct {
 	came  chan struct{}
 }
 
-// newScene opens a room without a replica.
-func newScene(t *testing.T, room dailytest.Options, options replica.Options) *scene {
+// newTestRoom opens a room without a replica.
+func newTestRoom(t *testing.T, room dailytest.Options, options replica.Options) *testRoom {
 	t.Helper()
-	s := &scene{t: t, options: options, over: make(chan struct{}, 10), came: make(chan struct{})}
+	s := &testRoom{t: t, options: options, over: make(chan struct{}, 10), came: make(chan struct{})}
 	s.options.OnUtterance = func(replica.Utterance) { s.over <- struct{}{} }
 	room.Viewers = true
 	var err error
@@ -93,7 +89,7 @@ func newScene(t *testing.T, room dailytest.Options, options replica.Options) *sc
 }
 
 // callReplica lets the replica in.
-func (s *scene) callReplica() {
+func (s *testRoom) callReplica() {
 	s.seat = s.Enter("Ann", "tavus-replica-1")
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(s.t.Context())
@@ -101,7 +97,7 @@ func (s *scene) callReplica() {
 }
 
 // end ends the replica's part, if it had any, and returns what it says of it.
-func (s *scene) end() replica.Report {
+func (s *testRoom) end() replica.Report {
 	if s.seat == nil {
 		return s.report
 	}
@@ -115,10 +111,10 @@ func (s *scene) end() replica.Report {
 	return s.report
 }
 
-func (s *scene) Send(ctx context.Context, msg []byte) error { return s.seat.Send(ctx, msg) }
+func (s *testRoom) Send(ctx context.Context, msg []byte) error { return s.seat.Send(ctx, msg) }
 
 // Receive keeps what the replica receives.
-func (s *scene) Receive(ctx context.Context) ([]byte, error) {
+func (s *testRoom) Receive(ctx context.Context) ([]byte, error) {
 	msg, err := s.seat.Receive(ctx)
 	if err == nil {
 		s.mu.Lock()
@@ -130,16 +126,16 @@ func (s *scene) Receive(ctx context.Context) ([]byte, error) {
 	return msg, err
 }
 
-// messages are those that came to the replica so far, and a channel that is
-// closed when the next one comes.
-func (s *scene) messages() ([]string, <-chan struct{}) {
+// messages returns the messages that the replica has received, and a channel that is closed when
+// the next one arrives.
+func (s *testRoom) messages() ([]string, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.heard), s.came
 }
 
-// await waits for so many messages.
-func (s *scene) await(ctx context.Context, n int) []string {
+// await waits for n messages.
+func (s *testRoom) await(ctx context.Context, n int) []string {
 	s.t.Helper()
 	for {
 		messages, more := s.messages()
@@ -155,7 +151,7 @@ func (s *scene) await(ctx context.Context, n int) []string {
 }
 
 // awaitEnd waits until an utterance has ended.
-func (s *scene) awaitEnd() {
+func (s *testRoom) awaitEnd() {
 	s.t.Helper()
 	select {
 	case <-s.over:
@@ -164,19 +160,24 @@ func (s *scene) awaitEnd() {
 	}
 }
 
-// written is what a command wrote to a file, in lines.
-func written(t *testing.T, file string) []string {
+// written is what a command wrote to a file, in lines. It waits for n of them: tee writes to the
+// page first.
+func written(t *testing.T, file string, n int) []string {
 	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
+	for ctx := testwait.Context(t); ; time.Sleep(10 * time.Millisecond) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Count(string(text), "\n") >= n || ctx.Err() != nil {
+			return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+		}
 	}
-	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }
 
 // checkHeard compares what came to the replica with the lines of echocast, and
 // sees that one utterance was said to its end.
-func (s *scene) checkHeard(lines []string) {
+func (s *testRoom) checkHeard(lines []string) {
 	s.t.Helper()
 	s.awaitEnd()
 	report := s.end()
@@ -195,7 +196,7 @@ func (s *scene) checkHeard(lines []string) {
 
 // checkInterrupted sees that the last message of an utterance that was begun is
 // an interrupt, and that nothing says done.
-func (s *scene) checkInterrupted() {
+func (s *testRoom) checkInterrupted() {
 	s.t.Helper()
 	s.awaitEnd()
 	report := s.end()

@@ -3,7 +3,7 @@
 //
 //   node examples/serve.mjs echocast encode --pace lead --conversation c123 speech.wav
 //
-// Each request runs the command anew, and ends it when the page stops reading.
+// Each request starts the command, and ends it when the page stops reading.
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -21,7 +21,7 @@ const server = createServer((request, response) => {
   const { host, origin } = request.headers;
   const here = `127.0.0.1:${server.address().port}`;
   if (host !== here || (origin && origin !== `http://${here}`)) return refuse(response, 403, "not for this site");
-  const { pathname } = new URL(request.url, `http://${here}`); // which takes .. out of it
+  const { pathname } = new URL(request.url, `http://${here}`); // which resolves ..
   if (pathname === "/speech" && request.method === "POST") return speak(response);
   if (request.method === "GET") return page(response, pathname.endsWith("/") ? pathname + "index.html" : pathname);
   refuse(response, 405, "not allowed");
@@ -47,7 +47,7 @@ function speak(response) {
   child.on("error", error => refuse(response, 500, error.message));
   child.stdout.once("readable", () => response.headersSent || response.writeHead(200, { "Content-Type": "application/x-ndjson" }));
   child.stdout.pipe(response, { end: false });
-  child.on("close", code => (code === 0 ? response.end() : response.destroy())); // a speech that broke does not end well
+  child.on("close", code => (code === 0 ? response.end() : response.destroy())); // if the command failed, the page gets an error
   response.on("close", () => child.kill());
 }
 

@@ -32,7 +32,7 @@ call.on("app-message", event => speaker.hear(event.data, event.fromId));
 call.on("left-meeting", () => speaker.left(speaker.replica));
 call.on("error", event => show(event.errorMsg));
 
-// The replica's picture and voice are tracks of their own, in one stream.
+// The replica's picture and voice are separate tracks of one stream.
 call.on("track-started", ({ participant, track }) => {
   if (!participant || participant.local) return;
   const stream = $("replica").srcObject ??= new MediaStream();

@@ -31,8 +31,8 @@ class Replica(EventHandler):
         super().__init__()
         self.changed = threading.Condition()
         self.session = None  # its id while it is in the room
-        self.spoken = 0.0  # seconds, by its own word
-        self.stopped = False  # it has stopped and cannot tell how much it said
+        self.spoken = 0.0  # seconds that it reports
+        self.stopped = False  # it has stopped, and did not report how much it said
         self.seen = {}  # when events were seen
 
     def meet(self, participant):
@@ -181,7 +181,7 @@ def main():
         sys.exit(130)
     except (RuntimeError, ValueError, KeyError) as error:
         if speech.open:
-            speech.interrupt()  # what broke off is not done
+            speech.interrupt()  # a broken input must not end with done
         sys.exit(f"echo.py: {error}")
     finally:
         call(client.leave)

@@ -31,8 +31,8 @@ func main() {
 	d := &detector{}
 	command := flag.String("exec", "", "run this `COMMAND` for each utterance, a WAV file on its standard input")
 	flag.IntVar(&d.rate, "rate", 16000, "sampling rate of the input in `HZ`")
-	flag.Float64Var(&d.threshold, "threshold", -45, "what is quieter than this is no speech, in `DBFS`")
-	flag.Float64Var(&d.pause, "pause", 0.6, "an utterance ends after so many `SECONDS` of silence")
+	flag.Float64Var(&d.threshold, "threshold", -45, "sound below this level, in `DBFS`, is not speech")
+	flag.Float64Var(&d.pause, "pause", 0.6, "an utterance ends after this many `SECONDS` of silence")
 	flag.Parse()
 	d.emit = func(u utterance) error {
 		line, _ := json.Marshal(u) // numbers always marshal

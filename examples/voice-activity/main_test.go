@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,7 +22,7 @@ import (
 	"echocast/internal/testwait"
 )
 
-// Where this is set, the test binary is echocast.
+// If this variable is set, the test binary is echocast.
 const runAsEchocast = "ECHOCAST_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -29,10 +30,11 @@ func TestMain(m *testing.M) {
 		os.Exit(cli.Main(nil))
 	}
 	testenv.Isolate()
+	os.Setenv("ECHOCAST_LOST_AFTER", "1m") // a busy machine stands still for longer than the usual 3 s
 	os.Exit(m.Run())
 }
 
-// tone is so many seconds of one, or of silence.
+// tone returns seconds of a tone, or of silence.
 func tone(seconds, amplitude float64, rate int) (samples []byte) {
 	for n := range int(seconds * float64(rate)) {
 		v := amplitude * math.Sin(2*math.Pi*440*float64(n)/float64(rate))
@@ -72,10 +74,11 @@ func TestDetector(t *testing.T) {
 }
 
 // A user speaks in the room, their voice is cut into utterances, and the replica repeats them,
-// as with your own recogniser and voice.
+// as with your own recogniser and voice. A machine that stands still makes a gap in the voice, so
+// there may be more utterances than sentences.
 func TestLoop(t *testing.T) {
 	testenv.NeedPrograms(t, "ECHOCAST_REQUIRE_ESPEAK", "espeak-ng")
-	user, lengths := spoken(t, "Good morning.", "What is the weather like?")
+	user, length := spoken(t, "Good morning.", "What is the weather like?")
 	url, heard := serve(t, user)
 	self, err := os.Executable()
 	if err != nil {
@@ -93,10 +96,12 @@ func TestLoop(t *testing.T) {
 		}
 	})
 	var found []utterance
+	cut := 0.0 // seconds of them
 	d := &detector{rate: 16000, threshold: -45, pause: 0.6, emit: func(u utterance) error {
 		found = append(found, u)
+		cut += u.End - u.Start
 		err := u.hand("'" + self + "' send --quiet --pace burst --to " + url + " -")
-		if len(found) == len(lengths) {
+		if cut > 0.8*length {
 			_ = samples.CloseWithError(syscall.EPIPE) // as a program that reads no more
 		}
 		return err
@@ -106,13 +111,12 @@ func TestLoop(t *testing.T) {
 	}
 	hearing.Wait()
 	utterances, said := heard()
-	if len(found) != 2 || len(utterances) != 2 || !utterances[0].Done || !utterances[1].Done {
+	isCut := func(u heardUtterance) bool { return !u.Done }
+	if len(found) < 2 || len(utterances) != len(found) || slices.ContainsFunc(utterances, isCut) {
 		t.Fatalf("%+v were found, and the replica heard %+v", found, utterances)
 	}
-	for i, u := range found {
-		if length := u.End - u.Start; math.Abs(length-lengths[i]) > 0.6 {
-			t.Errorf("utterance %d is %v s long, and was %v s", i+1, length, lengths[i])
-		}
+	if math.Abs(cut-length) > 0.6*float64(len(found)) {
+		t.Errorf("the utterances are %v s long, and were %v s", cut, length)
 	}
 	if level(said) < -40 {
 		t.Errorf("the replica said something of %v dBFS", level(said))
@@ -120,8 +124,8 @@ func TestLoop(t *testing.T) {
 }
 
 // spoken is a WAV file of the sentences with pauses of 1.5 s after them, and how
-// long each is.
-func spoken(t *testing.T, sentences ...string) (name string, lengths []float64) {
+// long they are.
+func spoken(t *testing.T, sentences ...string) (name string, length float64) {
 	t.Helper()
 	const rate = 22050 // espeak-ng's
 	var all []byte
@@ -132,13 +136,13 @@ func spoken(t *testing.T, sentences ...string) (name string, lengths []float64) 
 		}
 		all = append(all, wav[44:]...)
 		all = append(all, tone(1.5, 0, rate)...)
-		lengths = append(lengths, float64(len(wav)-44)/2/rate)
+		length += float64(len(wav)-44) / 2 / rate
 	}
 	name = filepath.Join(t.TempDir(), "user.wav")
 	if err := os.WriteFile(name, append(wavHeader(rate, len(all)), all...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return name, lengths
+	return name, length
 }
 
 // heardUtterance is what of the replica's report is looked at.
@@ -146,8 +150,7 @@ type heardUtterance struct {
 	Done bool `json:"done"`
 }
 
-// said is what the replica command has written to stderr, which tells when a
-// line has come.
+// said is the stderr of the replica command. It reports when a line has arrived.
 type said struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
