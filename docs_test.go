@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -14,7 +15,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"echocast/internal/testenv"
 	"echocast/internal/testwait"
 )
 
@@ -27,7 +30,7 @@ type block struct {
 	code   int    // the exit code it must have
 }
 
-// Marks of a block stand in comments before it. A mark at the top of a page that
+// Marks of a block are in comments before it. A mark at the top of a page that
 // begins with "no block" is for the whole page.
 var (
 	notRunMark = regexp.MustCompile(`<!-- not run: (.+) -->`)
@@ -122,8 +125,11 @@ func pasteBlocks(t *testing.T, blocks []*block) {
 		fmt.Fprintf(&script, "eval \"$(cat block%d)\"; echo $? > code%d\n", n, n)
 		write(t, filepath.Join(dir, fmt.Sprintf("block%d", n)), b.text)
 	}
-	log := runShell(t, dir, withFreePorts(t, dir, script.String(), len(blocks)))
+	log := runShell(t, dir, withFreePorts(t, dir, script.String(), len(blocks)), len(blocks))
 	checkLeftovers(t, dir, len(blocks))
+	if strings.Contains(log, "here-document") {
+		t.Errorf("a text between << and END has no line END, so bash read the rest of the block as text:\n%s", log)
+	}
 	for n, b := range blocks {
 		if b.notRun != "" {
 			continue
@@ -193,12 +199,7 @@ func nameDefaultPort(command []byte) []byte {
 }
 
 func freePort(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	_, port, _ := net.SplitHostPort(listener.Addr().String()) // an address has a port
+	_, port, _ := net.SplitHostPort(testenv.FreeAddress(t)) // an address has a port
 	return port
 }
 
@@ -263,15 +264,17 @@ func write(t *testing.T, name, text string) {
 	}
 }
 
-// runShell runs a script, ends what it leaves in the background, and returns its
+// runShell runs a script of so many blocks, ends what it leaves in the background, and returns its
 // output. Nothing in the environment names a real room or account.
-func runShell(t *testing.T, dir, script string) string {
+func runShell(t *testing.T, dir, script string, blocks int) string {
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(testwait.Context(t), "bash", "-c", script)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+blocks)*testwait.Limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", script)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -281,7 +284,7 @@ func runShell(t *testing.T, dir, script string) string {
 			cmd.Env = append(cmd.Env, variable)
 		}
 	}
-	cmd.Env = append(cmd.Env, "ECHOCAST_CONFIG="+os.DevNull)
+	cmd.Env = append(cmd.Env, "ECHOCAST_CONFIG="+os.DevNull, patience)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func startsGoroutine(f *ast.FuncDecl) bool {
 	return found
 }
 
-// quoted is what stands between backquotes, but not in blocks.
+// quoted matches text between backquotes. Code blocks are removed before.
 var (
 	quoted    = regexp.MustCompile("`([^`\n]+)`")
 	codeBlock = regexp.MustCompile("(?s)```.*?```")
