@@ -30,6 +30,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,6 +69,9 @@ var (
 	ErrNoJetStream = errors.New("NATS has no JetStream for this account")
 	// ErrTooFewServers says that there are fewer servers than replicas.
 	ErrTooFewServers = errors.New("NATS has fewer servers than that")
+	// ErrNoRoom says that the servers, or the limits of the account, have no room even for the
+	// smallest streams.
+	ErrNoRoom = errors.New("NATS has no room for the streams")
 )
 
 // Options configure how a node joins the cluster.
@@ -160,17 +165,41 @@ const (
 	joinPause   = 500 * time.Millisecond
 )
 
+// Codes of errors of JetStream (https://github.com/nats-io/nats-server, server/errors.json).
+const (
+	noPeers         jetstream.ErrorCode = 10005 // the text says what they lack
+	noStorage       jetstream.ErrorCode = 10047
+	notClustered    jetstream.ErrorCode = 10074
+	limitsRequired  jetstream.ErrorCode = 10113
+	tooLargeAStream jetstream.ErrorCode = 10122
+
+	busy = 503 // of HTTP
+)
+
+// hasCode reports whether JetStream has answered with one of the codes.
+func hasCode(err error, codes ...jetstream.ErrorCode) bool {
+	answer, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && slices.Contains(codes, answer.ErrorCode)
+}
+
+// hasNoRoom reports whether JetStream has no room for a stream of that size.
+func hasNoRoom(err error) bool {
+	return hasCode(err, noStorage, tooLargeAStream) ||
+		hasCode(err, noPeers) && strings.Contains(err.Error(), "insufficient storage")
+}
+
 // refusal returns why JetStream does not create what this node needs. It returns nil for errors
 // that pass, such as a missing leader.
 func refusal(err error) error {
-	const busy, noPeers, notClustered = 503, 10005, 10074
 	answer, ok := errors.AsType[*jetstream.APIError](err)
 	switch {
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return fmt.Errorf("%w: %w", ErrNoJetStream, err)
 	case !ok:
 		return nil
-	case answer.ErrorCode == noPeers, answer.ErrorCode == notClustered:
+	case hasNoRoom(err):
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	case hasCode(err, noPeers, notClustered):
 		return fmt.Errorf("%w: %w", ErrTooFewServers, err)
 	case answer.Code == busy:
 		return nil
@@ -197,6 +226,9 @@ func (c *Cluster) join(ctx, watching context.Context) error {
 		case <-ctx.Done():
 			return err
 		}
+	}
+	if size := c.audio.CachedInfo().Config.MaxBytes; size < maxAudioBytes {
+		c.log.Info("NATS has room for less audio than it may store", "bytes", size, "most", int64(maxAudioBytes))
 	}
 	known := make(chan struct{})
 	c.running.Go(func() { c.watch(watching, sync.OnceFunc(func() { close(known) })) })

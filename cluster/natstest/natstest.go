@@ -2,6 +2,7 @@
 package natstest
 
 import (
+	"cmp"
 	"net"
 	"net/url"
 	"strings"
@@ -16,6 +17,10 @@ import (
 // startTimeout is how long a server may take until it answers, on a busy machine.
 const startTimeout = time.Minute
 
+// maxReserved is how much streams may reserve unless a test says otherwise: a server would take
+// three quarters of what is free on this machine's disk.
+const maxReserved = 1 << 40
+
 // Start starts a server with JetStream on a free port, and stops it when the test ends. Options
 // must not be shared with another server; nil means the least that JetStream needs.
 func Start(t testing.TB, o *server.Options) *server.Server {
@@ -27,6 +32,7 @@ func Start(t testing.TB, o *server.Options) *server.Server {
 	if o.StoreDir == "" {
 		o.StoreDir = t.TempDir()
 	}
+	o.JetStreamMaxStore = cmp.Or(o.JetStreamMaxStore, maxReserved)
 	s, err := server.NewServer(o)
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +48,12 @@ func Start(t testing.TB, o *server.Options) *server.Server {
 // StartThree starts three servers that are one cluster.
 func StartThree(t testing.TB) []*server.Server {
 	t.Helper()
+	return StartThreeWith(t, maxReserved)
+}
+
+// StartThreeWith is StartThree where the streams of each server may reserve so many bytes.
+func StartThreeWith(t testing.TB, maxStore int64) []*server.Server {
+	t.Helper()
 	var doors []*proxytest.Proxy // they have their addresses before the servers have theirs
 	var routes []*url.URL
 	for range 3 {
@@ -52,7 +64,7 @@ func StartThree(t testing.TB) []*server.Server {
 	var all []*server.Server
 	for i, door := range doors {
 		s := Start(t, &server.Options{
-			ServerName: "n" + string(rune('1'+i)), Routes: routes,
+			ServerName: "n" + string(rune('1'+i)), Routes: routes, JetStreamMaxStore: maxStore,
 			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: server.RANDOM_PORT},
 		})
 		door.Lead(s.ClusterAddr().String())

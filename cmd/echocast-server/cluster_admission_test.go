@@ -38,6 +38,7 @@ func TestJoinErrors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	plain := natstest.Start(t, nil).ClientURL()
+	full := natstest.Start(t, &server.Options{JetStreamMaxStore: 500_000}).ClientURL()
 	encrypted, _ := encryptedNATS(t, dir)
 	without := natstest.Start(t, &server.Options{Accounts: []*server.Account{server.NewAccount("A")},
 		Users: []*server.User{{Username: "jane", Password: "secret"}}}).ClientURL()
@@ -62,6 +63,7 @@ func TestJoinErrors(t *testing.T) {
 		"too few servers": {
 			[]string{"--nats", plain, "--nats-replicas", "3"}, 4, []string{"--nats-replicas 3", "fewer servers"},
 		},
+		"no room": {[]string{"--nats", full}, 4, []string{"no room for the streams", "max_file_store"}},
 		"no such credentials": {
 			[]string{"--nats", plain, "--nats-creds", none}, 2, []string{"--nats-creds", "no such file"},
 		},
