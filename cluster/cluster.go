@@ -213,7 +213,7 @@ func (c *Cluster) join(ctx, watching context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
 	for {
-		err := c.tryCreate(ctx)
+		err := c.create(ctx)
 		if err == nil {
 			break
 		}
@@ -238,12 +238,6 @@ func (c *Cluster) join(ctx, watching context.Context) error {
 	case <-ctx.Done():
 		return errNotKnown
 	}
-}
-
-func (c *Cluster) tryCreate(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
-	defer cancel()
-	return c.create(ctx)
 }
 
 // errNotKnown says that NATS has not listed the conversations.

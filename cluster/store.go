@@ -26,28 +26,47 @@ const (
 	maxEventBatch = 1000      // of a conversation
 	maxAudioBytes = 4 << 30   // of all conversations together
 	markerTTL     = time.Hour // of the marker that a record was removed
+	leastBytes    = 1 << 20   // of a stream that has a limit
 
-	leastBytes = 1 << 20 // of a stream that has a limit
-)
-
-// What streams may hold besides audio, if the account wants a limit of each.
-const (
+	// If the account wants a limit of each stream.
 	maxBucketBytes = 64 << 20
 	maxEventBytes  = 256 << 20
-	noLimit        = -1
 )
 
-// create creates the buckets and streams that are missing, and updates the others.
-func (c *Cluster) create(ctx context.Context) error {
-	err := c.createWith(ctx, noLimit, noLimit)
-	if hasCode(err, limitsRequired) {
-		err = c.createWith(ctx, maxBucketBytes, maxEventBytes)
+// sizes are how many bytes streams may hold.
+type sizes struct{ bucket, events, audio int64 }
+
+// half returns the half of each size that is a limit.
+func (s sizes) half() sizes {
+	half := func(size int64) int64 {
+		if size < 0 {
+			return size
+		}
+		return max(size/2, leastBytes)
 	}
-	return err
+	return sizes{half(s.bucket), half(s.events), half(s.audio)}
 }
 
-// createWith is create with so many bytes for each bucket and for the events.
-func (c *Cluster) createWith(ctx context.Context, bucketBytes, eventBytes int64) (err error) {
+// create creates the buckets and streams that are missing, and updates the others: as large as
+// NATS has room for.
+func (c *Cluster) create(ctx context.Context) error {
+	with := sizes{-1, -1, c.audioLimit(ctx)}
+	for {
+		err := c.tryCreate(ctx, with)
+		switch {
+		case hasCode(err, limitsRequired) && with.bucket < 0:
+			with.bucket, with.events = maxBucketBytes, maxEventBytes
+		case hasNoRoom(err) && with.audio > leastBytes:
+			with = with.half()
+		default:
+			return err
+		}
+	}
+}
+
+func (c *Cluster) tryCreate(ctx context.Context, with sizes) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, tryTimeout)
+	defer cancel()
 	for _, bucket := range []struct {
 		name string
 		into *jetstream.KeyValue
@@ -56,13 +75,11 @@ func (c *Cluster) createWith(ctx context.Context, bucketBytes, eventBytes int64)
 		{leasesBucket, &c.leases, 0}, {conversationsBucket, &c.conversations, keptFor},
 		{progressBucket, &c.progress, keptFor},
 	} {
-		*bucket.into, err = fit(bucketBytes, func(size int64) (jetstream.KeyValue, error) {
-			return c.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-				Bucket: bucket.name, History: 1, TTL: bucket.age, Replicas: c.options.Replicas,
-				LimitMarkerTTL: markerTTL, MaxBytes: size,
-			})
-		}, func() (jetstream.KeyValue, error) { return c.js.KeyValue(ctx, bucket.name) })
-		if err != nil {
+		config := jetstream.KeyValueConfig{
+			Bucket: bucket.name, History: 1, TTL: bucket.age, Replicas: c.options.Replicas, LimitMarkerTTL: markerTTL,
+			MaxBytes: with.bucket,
+		}
+		if *bucket.into, err = c.createBucket(ctx, config); err != nil {
 			return err
 		}
 	}
@@ -72,39 +89,39 @@ func (c *Cluster) createWith(ctx context.Context, bucketBytes, eventBytes int64)
 	}
 	events := common
 	events.Name, events.Subjects, events.MaxMsgsPerSubject = eventsStream, []string{eventsSubject + "*"}, maxEventBatch
-	if _, err = c.createStream(ctx, events, eventBytes); err != nil {
+	events.MaxBytes = with.events
+	if _, err = c.createStream(ctx, events); err != nil {
 		return err
 	}
 	audio := common
-	audio.Name, audio.Subjects, audio.Discard = audioStream, []string{audioSubject + ">"}, jetstream.DiscardNew
-	c.audio, err = c.createStream(ctx, audio, c.audioLimit(ctx))
+	audio.Name, audio.Subjects, audio.MaxBytes = audioStream, []string{audioSubject + ">"}, with.audio
+	audio.Discard = jetstream.DiscardNew
+	c.audio, err = c.createStream(ctx, audio)
 	return err
 }
 
-// createStream creates or updates a stream of size bytes, or as many as NATS has room for.
-func (c *Cluster) createStream(ctx context.Context, config jetstream.StreamConfig, size int64) (jetstream.Stream, error) {
-	return fit(size, func(size int64) (jetstream.Stream, error) {
-		config.MaxBytes = size
-		return c.js.CreateOrUpdateStream(ctx, config)
-	}, func() (jetstream.Stream, error) { return c.js.Stream(ctx, config.Name) })
-}
-
-// fit returns a stream or a bucket of size bytes, or of a half, a quarter and so on, if NATS has
-// no room for it: put creates or updates it. If it exists and NATS refuses to update it, it
-// remains as it is: get returns it.
-func fit[T any](size int64, put func(size int64) (T, error), get func() (T, error)) (T, error) {
-	made, err := put(size)
+// createBucket creates a bucket. One that NATS has no room to update remains as it is.
+func (c *Cluster) createBucket(ctx context.Context, o jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	bucket, err := c.js.CreateOrUpdateKeyValue(ctx, o)
 	if !hasNoRoom(err) {
-		return made, err
+		return bucket, err
 	}
-	if existing, err := get(); err == nil {
+	if existing, err := c.js.KeyValue(ctx, o.Bucket); err == nil {
 		return existing, nil
 	}
-	for hasNoRoom(err) && size > leastBytes {
-		size /= 2
-		made, err = put(size)
+	return nil, err
+}
+
+// createStream does for a stream what createBucket does for a bucket.
+func (c *Cluster) createStream(ctx context.Context, o jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := c.js.CreateOrUpdateStream(ctx, o)
+	if !hasNoRoom(err) {
+		return stream, err
 	}
-	return made, err
+	if existing, err := c.js.Stream(ctx, o.Name); err == nil {
+		return existing, nil
+	}
+	return nil, err
 }
 
 // audioLimit returns how many bytes of audio are stored at most.

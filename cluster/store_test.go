@@ -58,6 +58,9 @@ func TestAudioFitsIntoTheStore(t *testing.T) {
 				MaxStore: -1, StoreMaxStreamBytes: 40 * mib, MaxBytesRequired: true,
 			})
 		}, Options{}, 32 * mib},
+		"a small account that wants limits": {func(t *testing.T) string {
+			return accountWith(t, server.JetStreamAccountLimits{MaxStore: 12 * mib, MaxBytesRequired: true})
+		}, Options{}, 8 * mib},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

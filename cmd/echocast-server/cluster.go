@@ -67,7 +67,8 @@ func explain(err error, with *sharing.Options) error {
 	case errors.Is(err, cluster.ErrNoJetStream):
 		return &sharing.RefusedError{Err: err}
 	case errors.Is(err, cluster.ErrNoRoom):
-		return &sharing.RefusedError{Err: fmt.Errorf("%w; raise max_file_store of its servers, or the limits of the account", err)}
+		return &sharing.RefusedError{Err: fmt.Errorf(
+			"%w; raise max_file_store of its servers, or the limits of the account", err)}
 	case errors.Is(err, cluster.ErrDirectory):
 		return option.Errorf("--data %s: %v", with.Dir, err)
 	case errors.Is(err, cluster.ErrUntrusted):
