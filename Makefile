@@ -70,6 +70,8 @@ check: export ECHOCAST_REQUIRE_ESPEAK = 1
 check: export ECHOCAST_REQUIRE_SHELLS = 1
 check: export SKIP_TRIALS = 1
 check: export COUNT = 500
+# Both kinds of Mac compile the same files, and each takes a minute.
+check: SYSTEMS = linux/amd64 linux/arm64 darwin/arm64 windows/amd64
 check: fmt vet staticcheck lint browser livekit test demo chaos-short vuln bench-once cross static deb fuzz ## does what CI does
 	CGO_ENABLED=0 $(GO) test -p 4 -parallel 8 -timeout 15m $$(CGO_ENABLED=0 $(GO) list ./... | grep -v -e /acceptance -e /examples -e /rtc/)
 	CGO_ENABLED=0 $(GO) test -run 'TestHear(Replica|User)$$' ./acceptance
@@ -90,8 +92,10 @@ lint: ## finds contexts in structs, names that shadow those of the language, and
 vuln: ## looks for known vulnerabilities, if the database can be reached
 	$(call with-cgo,GO="$(GO)" scripts/vuln.sh)
 
+SYSTEMS := linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+
 cross: ## compiles the static build for each system, and vets that for Windows
-	@for system in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64; do \
+	@for system in $(SYSTEMS); do \
 		echo "building for $$system"; \
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null . || exit 1; \
 		CGO_ENABLED=0 GOOS=$${system%/*} GOARCH=$${system#*/} $(GO) build -o /dev/null ./cmd/echocast-server || exit 1; \
