@@ -151,9 +151,7 @@ func Open(ctx context.Context, o Options) (*Cluster, error) {
 		}
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
-	if c.server != nil {
-		c.repairing.Go(func() { c.repair(watching) })
-	}
+	c.repairing.Go(func() { c.repair(watching) })
 	c.running.Go(func() { c.renew(watching) })
 	return c, nil
 }
@@ -167,11 +165,14 @@ const (
 
 // Codes of errors of JetStream (https://github.com/nats-io/nats-server, server/errors.json).
 const (
-	noPeers         jetstream.ErrorCode = 10005 // the text says what they lack
-	noStorage       jetstream.ErrorCode = 10047
-	notClustered    jetstream.ErrorCode = 10074
-	limitsRequired  jetstream.ErrorCode = 10113
-	tooLargeAStream jetstream.ErrorCode = 10122
+	noPeers               jetstream.ErrorCode = 10005 // the text says what they lack
+	insufficientResources jetstream.ErrorCode = 10023
+	noStorage             jetstream.ErrorCode = 10047
+	notClustered          jetstream.ErrorCode = 10074
+	storeFailed           jetstream.ErrorCode = 10077 // the stream has reached a limit of its own
+	limitsRequired        jetstream.ErrorCode = 10113
+	tooLargeAStream       jetstream.ErrorCode = 10122
+	stillWriting          jetstream.ErrorCode = 10158
 
 	busy = 503 // of HTTP
 )

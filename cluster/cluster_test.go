@@ -728,6 +728,9 @@ func TestFullStoreRefusesAudio(t *testing.T) {
 	if err != nil || len(saved.Audio) != 1 || len(saved.Audio[0].Pieces) != kept {
 		t.Errorf("of %d pieces that were kept %+v is left: %v", kept, len(saved.Audio), err)
 	}
+	if err := n.askToWrite(ctx); err != nil {
+		t.Errorf("the node accepts nothing any more: %v", err)
+	}
 }
 
 // A message that is published again while several servers still write the first copy is

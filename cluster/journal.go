@@ -93,8 +93,9 @@ func (h *Hold) AddAudio(ctx context.Context, utterance string, piece []byte) err
 	return h.checked(err)
 }
 
-// publish publishes a message once. It retries as long as this node holds the conversation:
-// NATS drops repeated messages by their id.
+// publish publishes a message once. It retries as long as this node holds the conversation, up to
+// writeTimeout: a NATS that had a full disk may write to one stream and not to another. NATS
+// drops repeated messages by their id.
 func (h *Hold) publish(ctx context.Context, subject string, data []byte,
 	o ...jetstream.PublishOpt) (*jetstream.PubAck, error) {
 	if !h.MaySpeak() {
@@ -104,23 +105,32 @@ func (h *Hold) publish(ctx context.Context, subject string, data []byte,
 		return nil, context.Cause(ctx)
 	}
 	o = append(o, jetstream.WithMsgID(h.claim+":"+strconv.FormatInt(h.published.Add(1), 36)))
+	tooLong := time.Now().Add(writeTimeout)
 	for {
 		// Who asked may leave, but the next write needs the sequence in the answer.
 		ack, err := h.publishOnce(context.WithoutCancel(ctx), subject, data, o)
-		if answer, isAnswered := errors.AsType[*jetstream.APIError](err); err == nil || isAnswered && isFinal(answer) ||
-			ctx.Err() != nil || !h.MaySpeak() {
+		if err == nil || isRefused(err) || ctx.Err() != nil || !h.MaySpeak() {
 			return ack, err
 		}
+		if time.Now().After(tooLong) {
+			return nil, fmt.Errorf("NATS has not stored it for %v: %w", writeTimeout, err)
+		}
+		h.cluster.noteUnwritten()
 		time.Sleep(retryInterval)
 	}
+}
+
+// isRefused reports whether JetStream has refused a request, and would refuse it again.
+func isRefused(err error) bool {
+	answer, isAnswered := errors.AsType[*jetstream.APIError](err)
+	return isAnswered && isFinal(answer)
 }
 
 // isFinal reports whether JetStream would give the same answer to a retry: the request is
 // wrong, or there is no room.
 func isFinal(answer *jetstream.APIError) bool {
-	const insufficientResources, storageExceeded, storeFailed, stillWriting = 10023, 10047, 10077, 10158
-	full := []jetstream.ErrorCode{insufficientResources, storageExceeded, storeFailed}
-	return answer.Code < 500 && answer.ErrorCode != stillWriting || slices.Contains(full, answer.ErrorCode)
+	full := []jetstream.ErrorCode{insufficientResources, noStorage, storeFailed}
+	return answer.Code < busy && answer.ErrorCode != stillWriting || slices.Contains(full, answer.ErrorCode)
 }
 
 // retryInterval is how long publish waits after an error.

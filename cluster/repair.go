@@ -6,19 +6,21 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"echocast/internal/sleep"
 )
 
-// A disk with less than leastFree bytes is full. How often repair looks at it, and how long an
-// embedded server may take to write, where the disk is not full.
+// A disk with less than leastFree bytes is full. How often repair asks NATS to write, and how long
+// NATS may take: longer than its servers need to choose a leader.
 const (
 	leastFree      = 1 << 20
 	repairInterval = time.Second
 	writeTimeout   = 10 * time.Second
 )
 
-// Failure returns why nothing can be stored now, or nil. Only the embedded server is watched.
+// Failure returns why nothing can be stored now, or nil. It is a context.DeadlineExceeded if NATS
+// does not answer.
 func (c *Cluster) Failure() error {
 	if err := c.failure.Load(); err != nil {
 		return *err
@@ -34,8 +36,9 @@ func (c *Cluster) noteUnwritten() {
 	}
 }
 
-// repair restarts the store of an embedded server when there is room on its disk again: after
-// one write that failed, NATS does not write to that file any more.
+// repair asks NATS to write after a write that failed, until it does. It restarts the store of an
+// embedded server when there is room on its disk again: after one write that failed, NATS does
+// not write to that file any more. Other servers have to be restarted by hand.
 func (c *Cluster) repair(ctx context.Context) {
 	for {
 		select {
@@ -43,25 +46,23 @@ func (c *Cluster) repair(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		for !c.canWrite(ctx) {
-			if ctx.Err() != nil {
-				return
+		for err := c.askToWrite(ctx); err != nil && ctx.Err() == nil; err = c.askToWrite(ctx) {
+			if c.setFailure(err) {
+				c.log.Error("nothing can be stored", "error", err)
 			}
-			free := freeBytes(c.options.Dir)
-			err := fmt.Errorf("NATS cannot write in %s", withFree(c.options.Dir, free))
-			if c.failure.Swap(&err) == nil {
-				c.log.Error("NATS cannot write: free some space", "directory", c.options.Dir, "free_bytes", free)
-			}
-			if free < 0 || free >= leastFree {
+			if free := freeBytes(c.options.Dir); c.server != nil && (free < 0 || free >= leastFree) {
 				c.restartStore()
 			}
 			_ = sleep.For(ctx, repairInterval) // ctx is looked at above
 		}
-		if c.failure.Swap(nil) != nil {
-			c.log.Info("NATS writes again", "directory", c.options.Dir)
+		if ctx.Err() == nil && c.failure.Swap(nil) != nil {
+			c.log.Info("NATS writes again")
 		}
 	}
 }
+
+// setFailure sets what Failure returns. It reports whether there was none.
+func (c *Cluster) setFailure(err error) (isFirst bool) { return c.failure.Swap(&err) == nil }
 
 // withFree returns a directory, and how many bytes are free there; less than 0: unknown.
 func withFree(dir string, free int64) string {
@@ -71,29 +72,63 @@ func withFree(dir string, free int64) string {
 	return fmt.Sprintf("%s, where %d bytes are free", dir, free)
 }
 
-// canWrite reports whether the embedded server writes. If ctx ends first, it reports false.
-func (c *Cluster) canWrite(ctx context.Context) bool {
-	if free := freeBytes(c.options.Dir); free >= 0 && free < leastFree {
-		return false
+// askToWrite returns why NATS does not write, or nil.
+func (c *Cluster) askToWrite(ctx context.Context) error {
+	if c.server == nil {
+		if err := c.awaitWrites(ctx); err != nil {
+			return fmt.Errorf("NATS does not write: %w", err)
+		}
+		return nil
 	}
-	if c.hasStopped() {
-		return false
+	free := freeBytes(c.options.Dir)
+	if free >= 0 && free < leastFree || c.hasStopped() || c.awaitWrites(ctx) != nil {
+		return fmt.Errorf("NATS cannot write in %s: free some space", withFree(c.options.Dir, free))
 	}
+	return nil
+}
+
+// awaitWrites waits until NATS writes to each stream, or says that it has no room. If something
+// could not be stored before, it asks once.
+func (c *Cluster) awaitWrites(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	for {
-		within, cancel := c.bounded(ctx)
-		_, err := c.progress.Put(within, "probe", nil)
-		cancel()
-		if err == nil || ctx.Err() != nil || c.Failure() != nil {
-			return err == nil
+		err := c.probe(ctx)
+		if err == nil || isRefused(err) || ctx.Err() != nil || c.Failure() != nil {
+			return err
 		}
 		_ = sleep.For(ctx, retryInterval) // ctx is looked at above
 	}
 }
 
+// probe writes to each stream what no node reads: after a full disk, NATS may write to some of
+// them only. A lease that is removed was held by nobody.
+func (c *Cluster) probe(ctx context.Context) error {
+	const name = "probe"
+	publish := func(subject string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := c.js.Publish(ctx, subject, nil)
+			return err
+		}
+	}
+	for _, write := range []func(context.Context) error{
+		func(ctx context.Context) error { _, err := c.progress.Put(ctx, name, nil); return err },
+		func(ctx context.Context) error { _, err := c.conversations.Put(ctx, name, nil); return err },
+		func(ctx context.Context) error { return c.leases.Purge(ctx, name, jetstream.PurgeTTL(markerTTL)) },
+		publish(eventsSubject + name), publish(audioSubject + name + "." + name),
+	} {
+		within, cancel := c.bounded(ctx)
+		err := write(within)
+		cancel()
+		if err != nil && !hasCode(err, storeFailed) { // its own limit is reached, and that alone
+			return err
+		}
+	}
+	return nil
+}
+
 // hasStopped reports whether the embedded server has stopped to write to one of its streams. It
-// may still write to the stream of the probe, if nothing was written there on the full disk.
+// knows sooner than probe.
 func (c *Cluster) hasStopped() bool {
 	for _, failure := range c.server.Healthz(&server.HealthzOptions{Details: true}).Errors {
 		if failure.Type == server.HealthzErrorStream {

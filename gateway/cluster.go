@@ -167,7 +167,10 @@ func (c *Conversation) saveRecord(ctx context.Context, ended *Info) error {
 	if err != nil {
 		return err
 	}
-	return c.own.SaveRecord(ctx, text)
+	if err = c.own.SaveRecord(ctx, text); err != nil {
+		return c.storeError(err)
+	}
+	return nil
 }
 
 // take registers a conversation of a cluster on this node, and stores what others need to take
@@ -540,12 +543,14 @@ func (u *Utterance) progress(at *echo.Progress) progress {
 	}
 }
 
-// Load returns how many conversations this node can take, and how late its chunks leave.
+// Load returns how many conversations this node can take, and how late its chunks leave. It does
+// not say whether something can be stored: if nothing can, nobody takes a conversation, and when
+// something can again, this node is to continue what it has lost, and not to end it.
 func (g *Gateway) Load() (free int, late time.Duration, ok bool) {
 	late = g.late.p99(time.Now())
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.options.MaxConversations - len(g.all), late, g.refusal() == nil
+	return g.options.MaxConversations - len(g.all), late, g.overload() == nil
 }
 
 // Adopt takes over a conversation from a node that was lost. If isLastResort is set, it only

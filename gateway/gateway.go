@@ -244,11 +244,17 @@ var reasons = map[error]string{ErrDraining: "draining", ErrFull: "slots", ErrLat
 
 // refusal returns why no conversation can be created, or nil. The gateway is locked.
 func (g *Gateway) refusal() error {
+	if err := g.storeFailure(); err != nil && !g.draining {
+		return err
+	}
+	return g.overload()
+}
+
+// overload returns why this node can take no conversation, or nil. The gateway is locked.
+func (g *Gateway) overload() error {
 	switch {
 	case g.draining:
 		return ErrDraining
-	case g.storeFailure() != nil:
-		return g.storeFailure()
 	case len(g.all) >= g.options.MaxConversations:
 		return ErrFull
 	case g.late.p99(time.Now()) > g.options.MaxLateness:

@@ -100,10 +100,10 @@ func (u *Utterance) keep(kind byte, data []byte) error {
 		n := min(len(data), longestPiece)
 		piece := append([]byte{kind}, data[:n]...)
 		ctx := u.conversation.ctx // it ends before the conversation is handed over
-		if err := own.AddAudio(ctx, u.ID, piece); err != nil && own.MaySpeak() && ctx.Err() == nil {
-			return &notStoredError{err}
-		} else if err != nil {
+		if err := own.AddAudio(ctx, u.ID, piece); err != nil && ctx.Err() != nil {
 			return errors.Join(errMoved, err)
+		} else if err != nil {
+			return u.conversation.storeError(err)
 		}
 		if data = data[n:]; len(data) == 0 {
 			return nil
@@ -121,12 +121,27 @@ func (e *notStoredError) Error() string {
 
 func (e *notStoredError) Unwrap() error { return e.err }
 
+// storeError returns what the error of a store means for the client.
+func (c *Conversation) storeError(err error) error {
+	if c.own.MaySpeak() {
+		return &notStoredError{err}
+	}
+	return errors.Join(errMoved, err)
+}
+
+// errNoStore says that the cluster does not answer.
+var errNoStore = errors.New("nothing can be stored at the moment")
+
 // storeFailure returns why the cluster can store nothing now, or nil.
 func (g *Gateway) storeFailure() error {
 	if g.options.Cluster == nil {
 		return nil
 	}
-	if err := g.options.Cluster.Failure(); err != nil {
+	err := g.options.Cluster.Failure()
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w: %w", errNoStore, err)
+	case err != nil:
 		return &notStoredError{err}
 	}
 	return nil

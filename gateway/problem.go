@@ -45,7 +45,7 @@ var kinds = []struct {
 	{isType[*scopeError], http.StatusForbidden, "refused"},
 	{isOne(ErrTokenFull), http.StatusTooManyRequests, "busy"},
 	{isOne(ErrFull, ErrLate, ErrDraining, errNoOwner, errNotAcquired, errMoved), http.StatusServiceUnavailable, "busy"},
-	{isOne(audio.ErrFFmpegBusy), http.StatusServiceUnavailable, "busy"},
+	{isOne(errNoStore, audio.ErrFFmpegBusy), http.StatusServiceUnavailable, "busy"},
 	{isOne(echo.ErrBusy, errHasBot), http.StatusConflict, "busy"},
 	{isOne(ErrEnded), http.StatusGone, "ended"},
 	{isType[*notStoredError], http.StatusInsufficientStorage, "failure"},
