@@ -15,24 +15,6 @@ func storeOf(t *testing.T, bytes int64) *server.Server {
 	return natstest.Start(t, &server.Options{JetStreamMaxStore: bytes})
 }
 
-// accountWith starts a server with an account that has such limits, and returns its URL.
-func accountWith(t *testing.T, limits server.JetStreamAccountLimits) string {
-	t.Helper()
-	account := server.NewAccount("A")
-	s := natstest.Start(t, &server.Options{
-		Accounts: []*server.Account{account}, Users: []*server.User{{Username: "a", Password: "a", Account: account}},
-	})
-	limits.MaxMemory, limits.MaxStreams, limits.MaxConsumers = -1, -1, -1
-	account, err := s.LookupAccount("A")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := account.EnableJetStream(map[string]server.JetStreamAccountLimits{"": limits}, nil); err != nil {
-		t.Fatal(err)
-	}
-	return "nats://a:a@" + natstest.Address(s)
-}
-
 // Where NATS, or the account, has no room for 4 GiB of audio, the stream has a half, a quarter
 // and so on.
 func TestAudioFitsIntoTheStore(t *testing.T) {
@@ -51,15 +33,15 @@ func TestAudioFitsIntoTheStore(t *testing.T) {
 			return natstest.URLs(natstest.StartThreeWith(t, 100*mib)...)
 		}, Options{Replicas: 3}, 64 * mib},
 		"a small account": {func(t *testing.T) string {
-			return accountWith(t, server.JetStreamAccountLimits{MaxStore: 10 * mib})
+			return natstest.StartAccount(t, server.JetStreamAccountLimits{MaxStore: 10 * mib})
 		}, Options{}, 8 * mib},
 		"an account that wants limits": {func(t *testing.T) string {
-			return accountWith(t, server.JetStreamAccountLimits{
+			return natstest.StartAccount(t, server.JetStreamAccountLimits{
 				MaxStore: -1, StoreMaxStreamBytes: 40 * mib, MaxBytesRequired: true,
 			})
 		}, Options{}, 32 * mib},
 		"a small account that wants limits": {func(t *testing.T) string {
-			return accountWith(t, server.JetStreamAccountLimits{MaxStore: 12 * mib, MaxBytesRequired: true})
+			return natstest.StartAccount(t, server.JetStreamAccountLimits{MaxStore: 12 * mib, MaxBytesRequired: true})
 		}, Options{}, 8 * mib},
 	} {
 		t.Run(name, func(t *testing.T) {

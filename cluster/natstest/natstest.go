@@ -4,7 +4,6 @@ package natstest
 import (
 	"cmp"
 	"net"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +44,24 @@ func Start(t testing.TB, o *server.Options) *server.Server {
 	return s
 }
 
+// StartAccount starts a server with an account that has such limits, and returns its URL.
+func StartAccount(t testing.TB, limits server.JetStreamAccountLimits) (clientURL string) {
+	t.Helper()
+	account := server.NewAccount("A")
+	s := Start(t, &server.Options{
+		Accounts: []*server.Account{account}, Users: []*server.User{{Username: "a", Password: "a", Account: account}},
+	})
+	limits.MaxMemory, limits.MaxStreams, limits.MaxConsumers = -1, -1, -1
+	account, err := s.LookupAccount("A")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := account.EnableJetStream(map[string]server.JetStreamAccountLimits{"": limits}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return "nats://a:a@" + Address(s)
+}
+
 // StartThree starts three servers that are one cluster.
 func StartThree(t testing.TB) []*server.Server {
 	t.Helper()
@@ -54,23 +71,37 @@ func StartThree(t testing.TB) []*server.Server {
 // StartThreeWith is StartThree where the streams of each server may reserve so many bytes.
 func StartThreeWith(t testing.TB, maxStore int64) []*server.Server {
 	t.Helper()
-	var doors []*proxytest.Proxy // they have their addresses before the servers have theirs
-	var routes []*url.URL
-	for range 3 {
-		door := NewProxy(t, "")
-		doors = append(doors, door)
-		routes = append(routes, &url.URL{Scheme: "nats", Host: door.Address()})
-	}
+	doors, routes := Doors(t)
 	var all []*server.Server
 	for i, door := range doors {
-		s := Start(t, &server.Options{
-			ServerName: "n" + string(rune('1'+i)), Routes: routes, JetStreamMaxStore: maxStore,
-			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: server.RANDOM_PORT},
-		})
+		o := Member("n"+string(rune('1'+i)), routes)
+		o.JetStreamMaxStore = maxStore
+		s := Start(t, o)
 		door.Lead(s.ClusterAddr().String())
 		all = append(all, s)
 	}
 	return all
+}
+
+// Doors are where three servers of one cluster find each other: they have their addresses before
+// the servers have theirs. The routes are as in the settings of NATS.
+func Doors(t testing.TB) (doors []*proxytest.Proxy, routes string) {
+	t.Helper()
+	var all []string
+	for range 3 {
+		door := NewProxy(t, "")
+		doors = append(doors, door)
+		all = append(all, "nats://"+door.Address())
+	}
+	return doors, strings.Join(all, ",")
+}
+
+// Member returns the options of a server of a cluster.
+func Member(name, routes string) *server.Options {
+	return &server.Options{
+		ServerName: name, Routes: server.RoutesFromStr(routes),
+		Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: server.RANDOM_PORT},
+	}
 }
 
 // URLs are where servers listen, as a client wants them.

@@ -236,8 +236,8 @@ func (g *gatewayProcess) say(t *testing.T, conversation string, audio []byte) (u
 
 func (g *gatewayProcess) trySay(t *testing.T, conversation, key string, audio []byte) (utterance string, status int) {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+"/"+conversation+"/speech?format=s16le",
-		bytes.NewReader(audio))
+	request, err := http.NewRequestWithContext(testwait.Context(t), http.MethodPost,
+		g.url+"/"+conversation+"/speech?format=s16le", bytes.NewReader(audio))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"echocast/internal/testwait"
 )
 
 // onSmallDisk returns a program that runs its arguments with a file system of a few megabytes at
@@ -42,6 +46,47 @@ func fill(t *testing.T, name string) {
 		}
 		err = nil
 	}
+}
+
+// roomForAMoment is less than the audio of five seconds.
+const roomForAMoment = 200 << 10
+
+// fillForAMoment leaves little room on a disk. Once that is taken too, there is room again, and
+// it closes the channel.
+func fillForAMoment(t *testing.T, name string) (hasRoom chan struct{}) {
+	t.Helper()
+	fill(t, name)
+	info, err := os.Stat(name)
+	if err == nil {
+		err = os.Truncate(name, info.Size()-roomForAMoment)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	hasRoom = make(chan struct{})
+	go func() { // it ends with the disk
+		defer close(hasRoom)
+		var disk syscall.Statfs_t
+		for syscall.Statfs(filepath.Dir(name), &disk) == nil && disk.Bavail > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		_ = os.Remove(name) // the test sees whether there is room
+	}()
+	return hasRoom
+}
+
+// A disk that is full for a moment leaves an embedded NATS that writes the leases, and no audio:
+// what is said then is accepted nevertheless.
+func TestDiskThatIsFullForAMoment(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	wrapper := onSmallDisk(t, dir)
+	node := startGatewayBy(t, wrapper, nil, "--rehearse", "--nats", "embedded", "--data", filepath.Join(dir, "nats"))
+	conversation := node.create(t, `{"to":"rehearsal"}`)
+	hasRoom := fillForAMoment(t, fmt.Sprintf("/proc/%d/root%s/filler", node.program.Process.Pid, dir))
+	said := node.say(t, conversation, ramp(5))
+	testwait.Receive(t, hasRoom)
+	node.checkFinished(t, conversation, said)
 }
 
 // If the disk of an embedded NATS becomes full, the gateway says so and accepts nothing more.

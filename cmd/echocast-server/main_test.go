@@ -17,10 +17,14 @@ import (
 
 const runsTheProgram = "ECHOCAST_TEST_RUNS_THE_PROGRAM"
 
-// TestMain makes this test binary the program, for the process that a test starts.
+// TestMain makes this test binary the program, or a server of NATS, for the process that a test
+// starts.
 func TestMain(m *testing.M) {
 	if os.Getenv(runsTheProgram) == "1" {
 		main()
+	}
+	if dir := os.Getenv(runsNATS); dir != "" {
+		runNATS(dir, os.Getenv(routesOfNATS))
 	}
 	testenv.Isolate()
 	os.Exit(m.Run())

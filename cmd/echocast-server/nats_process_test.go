@@ -1,0 +1,62 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"echocast/cluster/natstest"
+	"echocast/internal/testwait"
+)
+
+// runsNATS is the directory of the server of NATS that this test binary is to be, and routesOfNATS
+// are the routes of its cluster; empty: it is alone.
+const (
+	runsNATS     = "ECHOCAST_TEST_RUNS_NATS"
+	routesOfNATS = "ECHOCAST_TEST_NATS_ROUTES"
+)
+
+// Orders to the server, each a line of its stdin. It answers each with a line of stdout: where it
+// listens for clients and for its cluster, and whether it has JetStream.
+const (
+	restartNATS = "restart"
+	askNATS     = "ask"
+)
+
+// runNATS is a server of NATS until stdin ends.
+func runNATS(dir, routes string) {
+	orders := bufio.NewScanner(os.Stdin)
+	for {
+		s := startIn(dir, routes)
+		fmt.Println(s.Addr(), s.ClusterAddr())
+		for orders.Scan() && orders.Text() == askNATS {
+			fmt.Println(s.JetStreamEnabled())
+		}
+		s.Shutdown()
+		s.WaitForShutdown()
+		if orders.Text() != restartNATS {
+			os.Exit(0)
+		}
+	}
+}
+
+func startIn(dir, routes string) *server.Server {
+	o := &server.Options{}
+	if routes != "" {
+		o = natstest.Member("small", routes)
+	}
+	o.Host, o.Port, o.JetStream, o.NoLog, o.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true, true
+	o.StoreDir, o.JetStreamMaxStore = dir, 1<<40
+	s, err := server.NewServer(o)
+	if err != nil {
+		log.Fatal(err)
+	}
+	s.Start()
+	if !s.ReadyForConnections(testwait.Limit) {
+		log.Fatal("NATS does not start")
+	}
+	return s
+}
