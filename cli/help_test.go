@@ -222,7 +222,7 @@ func TestShells(t *testing.T) {
 				t.Skip(err)
 			}
 			cmd := exec.CommandContext(testwait.Context(t), shell, "-c", script)
-			cmd.Env = append(os.Environ(), asProgram+"=1", "HOME="+t.TempDir(),
+			cmd.Env = append(os.Environ(), asProgram+"=1", "LC_ALL=C", "HOME="+t.TempDir(),
 				"PATH="+folder+string(os.PathListSeparator)+os.Getenv("PATH"))
 			out, err := cmd.CombinedOutput()
 			if got := strings.Fields(string(out)); err != nil || strings.Join(got, " ") != "lead realtime burst" &&
