@@ -283,6 +283,8 @@ func TestRefusals(t *testing.T) {
 		{[]string{"encode", "-ar", "4.5", good}, 2, "--rate 4.5: it must be a whole number, in digits;"},
 		{[]string{"encode", "--rate", "99999999999999999999", good}, 2,
 			"--rate 99999999999999999999: the number is too large;"},
+		{[]string{"encode", "--rate", "8000", "--ar", "8000", good}, 2,
+			"--ar and --rate are one option: leave one of them out;"},
 		{[]string{"encode", "--gain", "loud", good}, 2, "--gain loud: it must be a number, such as 2 or -0.5;"},
 		{[]string{"encode", "--gain", "NaN", good}, 2, "--gain NaN: "},
 		{[]string{"send", "--quiet=perhaps", good}, 2, "--quiet perhaps: it must be true or false;"},
@@ -475,6 +477,22 @@ func TestClosedStdout(t *testing.T) {
 			}
 			if err == syscall.ENOSPC && !strings.Contains(stderr.String(), "no space left on device") {
 				t.Errorf("%s: stderr %q", pace, stderr.String())
+			}
+		}
+	}
+}
+
+// The same is true of help, and of whatever else is written at once.
+func TestClosedStdoutOfHelp(t *testing.T) {
+	for _, command := range []string{"", "--help", "help send", "help exit-codes", "send -h", "context", "version",
+		"completion bash"} {
+		args := append([]string{"echocast"}, strings.Fields(command)...)
+		for err, code := range map[error]int{syscall.EPIPE: 0, syscall.ENOSPC: 1} {
+			var stderr safeBuffer
+			got := cli.Run(testwait.Context(t), args, cli.Streams{Out: failing{err}, Err: &stderr})
+			if said := stderr.String(); got != code || code == 0 && said != "" ||
+				code != 0 && said != "echocast: stdout: no space left on device\n" {
+				t.Errorf("%q, %v: code %d, want %d: %s", command, err, got, code, said)
 			}
 		}
 	}

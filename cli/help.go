@@ -15,6 +15,7 @@ import (
 	"echocast/internal/config"
 	"echocast/internal/logline"
 	"echocast/internal/manual"
+	"echocast/internal/output"
 	"echocast/internal/terminal"
 	"echocast/preset"
 	"echocast/replica"
@@ -150,10 +151,11 @@ func withoutFlags(words []string) []string {
 }
 
 func showHelp(m *manual.Manual, out io.Writer, words []string, short bool) error {
-	if m.Help(out, words, terminal.Columns(out), short) {
-		return nil
+	var page strings.Builder
+	if !m.Help(&page, words, terminal.Columns(out), short) {
+		return unknownCommand(m, words[0])
 	}
-	return unknownCommand(m, words[0])
+	return output.Text(out, page.String())
 }
 
 // unknownCommand returns the error for a word that is not a command.
@@ -194,8 +196,7 @@ in PowerShell
 			if err != nil {
 				return usagef("%v", err)
 			}
-			_, err = io.WriteString(streams.Out, script)
-			return err
+			return output.Text(streams.Out, script)
 		},
 	}
 }
@@ -222,8 +223,7 @@ func versionCommand(streams Streams, server *Server) *cli.Command {
 			if server != nil {
 				name = serverProgram
 			}
-			_, err := fmt.Fprintln(streams.Out, buildinfo.Text(name, Version))
-			return err
+			return output.Text(streams.Out, buildinfo.Text(name, Version)+"\n")
 		},
 	}
 }

@@ -59,7 +59,10 @@ func inviter(to string) (room.Inviter, bool) {
 // invite makes the token with which an avatar joins a room.
 func invite(to, avatar string) (server, token string, err error) {
 	i, ok := inviter(to)
-	if !ok {
+	switch {
+	case to == "":
+		return "", "", usagef("invite needs a LiveKit room: name it with --to livekit+wss://HOST/ROOM")
+	case !ok:
 		return "", "", usagef("--to %s: not the address of a LiveKit room (livekit+wss://HOST/ROOM)", to)
 	}
 	server, token, err = i.Invite(to, avatar)

@@ -59,6 +59,7 @@ func TestInvite(t *testing.T) {
 			`{"livekit_ws_url":"wss://h","livekit_room_token":"livekit+wss://h/r a"}` + "\n", ""},
 		{[]string{"--to", "https://h/r"}, 2, "", "echocast: --to https://h/r: not the address of a LiveKit " +
 			"room (livekit+wss://HOST/ROOM)\n"},
+		{nil, 2, "", "echocast: invite needs a LiveKit room: name it with --to livekit+wss://HOST/ROOM\n"},
 		{[]string{"--to", "livekit+wss://h/r", "x.wav"}, 2, "", "echocast: invite takes no inputs, and x.wav is one\n"},
 	} {
 		var stdout, stderr bytes.Buffer

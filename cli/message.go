@@ -256,6 +256,9 @@ func interruptCommand(streams Streams) *cli.Command {
 			if err := option.NoInputs(c); err != nil {
 				return err
 			}
+			if wait < 0 {
+				return usagef("--wait must not be negative")
+			}
 			return m.sendOne(c, echo.Interrupt{}, func(events <-chan echo.Event, out *reporter) error {
 				return awaitStop(c.Context, events, wait, out)
 			})

@@ -191,6 +191,7 @@ func TestMessagesRefused(t *testing.T) {
 		"over the limit of 200: shorten it": {7, []string{"respond", "--max-message", "200", strings.Repeat("x", 200),
 			"--to", "http://127.0.0.1:1"}},
 		"takes options only, and no \"now\"": {2, []string{"interrupt", "now"}},
+		"--wait must not be negative":        {2, []string{"interrupt", "--wait", "-1s", "--dry-run"}},
 		"no text in the input":               {3, []string{"say", "--dry-run", " "}},
 	} {
 		code, stdout, stderr := run(testwait.Context(t), c.arguments...)

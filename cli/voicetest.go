@@ -55,6 +55,9 @@ func (t *testCmd) run(ctx context.Context, names []string) error {
 	}
 	talks := make([]*voicetest.Talk, len(names))
 	for i, name := range names {
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			return inputError(name, errors.New("is a directory; name the talks in it"))
+		}
 		file, err := os.Open(name)
 		if err != nil {
 			return inputError(name, err)

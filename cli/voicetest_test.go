@@ -83,6 +83,7 @@ func TestVoiceTestRefusals(t *testing.T) {
 		{nil, 2, "name a talk"},
 		{[]string{good, bad}, 3, "talk.yaml:3: no key is called \"nmae\""},
 		{[]string{"nothing.yaml"}, 3, "nothing.yaml: no such file"},
+		{[]string{t.TempDir()}, 3, "is a directory; name the talks in it"},
 		{[]string{"--junit", good, good}, 2, "would overwrite the input"},
 	} {
 		r := run(t, nil, append([]string{"test"}, c.args...)...)

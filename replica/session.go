@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"echocast/internal/text"
 )
 
 // session is the state of one run. It has no connection: it takes messages with their time
@@ -400,12 +402,12 @@ func (s *session) interrupt(at time.Time, byOther bool) {
 			i.DroppedSamples += u.buffered()
 		}
 	}
-	text := fmt.Sprintf("%d utterances ended", i.Utterances)
+	said := text.Count(i.Utterances, "utterance") + " ended"
 	if i.Utterances == 0 {
-		text = "nothing was playing or queued"
+		said = "nothing was playing or queued"
 	}
 	list(&s.report, &s.report.Interrupts, i)
-	e := Event{Kind: EventInterrupt, AtMS: i.AtMS, Text: text}
+	e := Event{Kind: EventInterrupt, AtMS: i.AtMS, Text: said}
 	if !byOther {
 		e.Participant = s.from.name
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -96,6 +97,27 @@ func TestTextInTheReport(t *testing.T) {
 	}
 	if o.Interrupts[0].DroppedSamples != 0 || o.Samples != 0 || o.Chunks != 0 {
 		t.Errorf("samples of a text: %+v", o.Report)
+	}
+}
+
+// The line of an interrupt counts the utterances that it ended.
+func TestLineOfAnInterrupt(t *testing.T) {
+	for n, want := range []string{"nothing was playing or queued", "1 utterance ended", "2 utterances ended"} {
+		var line string
+		note := func(e Event) {
+			if e.Kind == EventInterrupt {
+				line = e.Line()
+			}
+		}
+		run(t, &Options{OnEvent: note}, func(p *peer) {
+			for i := range n {
+				p.say(strconv.Itoa(i), 60, true)
+			}
+			p.at(10).interrupt()
+		})
+		if !strings.HasSuffix(line, ": interrupted: "+want) {
+			t.Errorf("of %d: %q", n, line)
+		}
 	}
 }
 

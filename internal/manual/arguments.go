@@ -114,6 +114,10 @@ func Explain(command *cli.Command, err error) string {
 	if name, isMissing := strings.CutPrefix(text, "flag needs an argument: -"); isMissing {
 		return missingValue(command, strings.TrimPrefix(name, "-"))
 	}
+	if names, isTwice := strings.CutPrefix(text, "Cannot use two forms of the same flag: "); isTwice {
+		one, other, _ := strings.Cut(names, " ")
+		return "--" + one + " and --" + other + " are one option: leave one of them out"
+	}
 	if m := refusedValue.FindStringSubmatch(text); m != nil {
 		if value, err := strconv.Unquote(m[1]); err == nil {
 			return BadValue(command, m[2], value)
