@@ -129,8 +129,8 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("Cross-Origin-Resource-Policy", "same-origin")
 	header.Set("Cache-Control", "no-store")
-	if !a.isAllowed(r) {
-		a.fail(w, errForeign)
+	if err := a.refuseForeign(r); err != nil {
+		a.fail(w, err)
 		return
 	}
 	if a.allowPage(w, r) {

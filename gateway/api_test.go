@@ -341,18 +341,23 @@ func TestForeignPagesAreRefused(t *testing.T) {
 		for _, test := range []struct {
 			host, header, value string
 			status              int
+			says                string
 		}{
-			{"127.0.0.1:8880", "Origin", "http://evil.example", 403},
-			{"127.0.0.1:8880", "Origin", "null", 403},
-			{"127.0.0.1:8880", "Sec-Fetch-Site", "cross-site", 403},
-			{"evil.example:8880", "X-Nothing", "", 403},
-			{"127.0.0.1:8880", "Origin", "http://127.0.0.1:8880", 200},
-			{"localhost:8880", "Sec-Fetch-Site", "same-origin", 200},
-			{"[::1]:8880", "X-Nothing", "", 200},
+			{"127.0.0.1:8880", "Origin", "http://evil.example", 403, "--allow-origin"},
+			{"127.0.0.1:8880", "Origin", "null", 403, "--allow-origin"},
+			{"127.0.0.1:8880", "Sec-Fetch-Site", "cross-site", 403, "--allow-origin"},
+			{"evil.example:8880", "X-Nothing", "", 403, "the host must be localhost"},
+			{"127.0.0.1:8880", "Origin", "http://127.0.0.1:8880", 200, ""},
+			{"localhost:8880", "Sec-Fetch-Site", "same-origin", 200, ""},
+			{"[::1]:8880", "X-Nothing", "", 200, ""},
 		} {
 			r := httptest.NewRequestWithContext(t.Context(), "GET", "http://"+test.host+"/v1/conversations", nil)
 			r.Header.Set(test.header, test.value)
-			c.request(r, test.status, nil)
+			var p Problem
+			c.request(r, test.status, &p)
+			if !strings.Contains(p.Detail, test.says) {
+				t.Errorf("%s, %s: %q", test.host, test.value, p.Detail)
+			}
 		}
 	})
 }

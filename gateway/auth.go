@@ -14,6 +14,7 @@ import (
 
 var (
 	errForeign = errors.New("pages of this origin are not allowed; --allow-origin allows an origin")
+	errHost    = errors.New("without --tokens, the host must be localhost or an IP address, and no other name")
 	errToken   = errors.New("a bearer token of this gateway is needed: Authorization: Bearer TOKEN")
 )
 
@@ -92,26 +93,29 @@ func (a *api) find(r *http.Request, secret string) (caller, error) {
 	return caller{scopes: []token.Scope{token.Speak, token.Listen}}, nil
 }
 
-// isAllowed reports whether a request comes from this server's own pages, from those of an
-// allowed origin, or from no page. If no token is needed, the host must be an address of this
-// machine: any other name could belong to a site with a page that points it here.
-func (a *api) isAllowed(r *http.Request) bool {
+// refuseForeign refuses a request unless it comes from this server's own pages, from those of
+// an allowed origin, or from no page. If no token is needed, the host must be an address of
+// this machine: any other name could belong to a site with a page that points it here.
+func (a *api) refuseForeign(r *http.Request) error {
 	if a.isAllowedOrigin(r) {
-		return true
+		return nil
 	}
 	if !slices.Contains([]string{"", "none", "same-origin"}, r.Header.Get("Sec-Fetch-Site")) {
-		return false
+		return errForeign
 	}
 	for _, origin := range r.Header.Values("Origin") {
 		if u, err := url.Parse(origin); err != nil || u.Host != r.Host {
-			return false
+			return errForeign
 		}
 	}
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
 		host = r.Host
 	}
-	return a.gateway.options.Tokens != nil || host == "localhost" || net.ParseIP(strings.Trim(host, "[]")) != nil
+	if a.gateway.options.Tokens == nil && host != "localhost" && net.ParseIP(strings.Trim(host, "[]")) == nil {
+		return errHost
+	}
+	return nil
 }
 
 // isAllowedOrigin reports whether the request comes from a page of an allowed origin.

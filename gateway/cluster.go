@@ -221,7 +221,7 @@ func (c *Conversation) acquire() error {
 	}
 	own, err := g.options.Cluster.Create(c.ctx, c.ID)
 	if err != nil {
-		return errors.Join(errNotAcquired, g.storeFailure())
+		return because(errNotAcquired, g.storeFailure())
 	}
 	c.mu.Lock()
 	c.own = own // drain may read it already
@@ -412,9 +412,13 @@ func (c *Conversation) endOwnership() {
 	ctx := context.WithoutCancel(c.ctx)
 	info := c.Info()
 	err := c.saveRecord(ctx, &info)
-	if err = errors.Join(err, c.own.End(ctx)); err != nil {
+	unended := c.own.End(ctx)
+	if err = cmp.Or(err, unended); err != nil {
 		c.gateway.log.Error("the end of a conversation could not be stored", "conversation", c.ID, "error", err)
 	}
+	c.mu.Lock()
+	c.unended = unended
+	c.mu.Unlock()
 }
 
 // rejoin joins the room again, as long as this node holds the conversation.
@@ -594,7 +598,7 @@ func (c *Conversation) restore() error {
 	}
 	var r record
 	if err := json.Unmarshal(saved.Record, &r); err != nil {
-		return errors.Join(errLastResort, err)
+		return because(errLastResort, err)
 	}
 	c.setRecord(&r)
 	events := entriesOf(saved.Events)
@@ -675,7 +679,7 @@ func (g *Gateway) endedRecord(ctx context.Context, id string) (r record, err err
 		err = json.Unmarshal(text, &r)
 	}
 	if err != nil || r.Ended == nil { // or this node does not know its owner yet
-		return r, errors.Join(errNoOwner, err)
+		return r, because(errNoOwner, err)
 	}
 	return r, nil
 }
@@ -691,7 +695,7 @@ func (g *Gateway) revive(ctx context.Context, id string) (*Conversation, error) 
 	}
 	batches, err := g.options.Cluster.Events(ctx, id)
 	if err != nil {
-		return nil, errors.Join(errNoOwner, err)
+		return nil, because(errNoOwner, err)
 	}
 	c := newConversation(g, r.Spec)
 	c.ID, c.by, c.Created, c.Token, c.state = id, r.By, r.Created, "", Ended

@@ -56,6 +56,7 @@ type Conversation struct {
 	mu        sync.Mutex
 	state     State
 	hasMoved  bool          // another node holds it
+	unended   error         // why another node may continue it although it has ended here
 	handsOver bool          // another node is to take it when the utterance is over
 	err       error         // why it has ended, or could not begin
 	session   *echo.Session // nil until the room is joined
@@ -147,7 +148,7 @@ func (c *Conversation) run() {
 	defer c.endSpan()
 	if c.isMoving() {
 		c.handOver(place)
-		log.Info("another node holds the conversation")
+		log.Info("this node does not hold the conversation any more")
 		return
 	}
 	if err := place.leave(context.WithoutCancel(c.ctx)); err != nil {
@@ -293,15 +294,24 @@ func (c *Conversation) WaitJoined(ctx context.Context) error {
 }
 
 // End ends the conversation: it interrupts what is spoken, and ends what was created for the
-// conversation. It returns when that is done, or when ctx ends.
+// conversation. It returns when that is done, or when ctx ends. The error is errMoved or
+// errNoOwner if that could not be stored: another node may continue the conversation.
 func (c *Conversation) End(ctx context.Context) error {
 	c.signal(End, ErrEnded)
 	select {
 	case <-c.over:
-		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.hasMoved:
+		return errMoved
+	case c.unended != nil:
+		return because(errNoOwner, c.unended)
+	}
+	return nil
 }
 
 // State returns the state of the conversation.

@@ -58,7 +58,7 @@ func (a *api) forward(w http.ResponseWriter, r *http.Request, id string) (isDone
 		select {
 		case <-time.After(ownerInterval):
 		case <-ctx.Done():
-			return false, errors.Join(errNoOwner, g.storeFailure())
+			return false, because(errNoOwner, g.storeFailure())
 		}
 	}
 }

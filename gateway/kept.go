@@ -101,7 +101,7 @@ func (u *Utterance) keep(kind byte, data []byte) error {
 		piece := append([]byte{kind}, data[:n]...)
 		ctx := u.conversation.ctx // it ends before the conversation is handed over
 		if err := own.AddAudio(ctx, u.ID, piece); err != nil && ctx.Err() != nil {
-			return errors.Join(errMoved, err)
+			return because(errMoved, err)
 		} else if err != nil {
 			return u.conversation.storeError(err)
 		}
@@ -126,7 +126,7 @@ func (c *Conversation) storeError(err error) error {
 	if c.own.MaySpeak() {
 		return &notStoredError{err}
 	}
-	return errors.Join(errMoved, err)
+	return because(errMoved, err)
 }
 
 // errNoStore says that the cluster does not answer.
@@ -285,7 +285,7 @@ func (c *Conversation) restoreAudio(saved *Saved) error {
 		u := &Utterance{ID: id, name: kept.Name, text: kept.Text, key: kept.Key, header: kept.keptHeader}
 		if before.Utterance == id {
 			t.Utterance, t.AtSeconds = id, before.Heard
-			t.RepeatedSeconds = max(before.Sent-before.Heard, 0)
+			t.RepeatedSeconds = max(before.Sent+before.Old-before.Heard, 0)
 			u.before, u.takeovers = &before, before.Takeovers
 		} else if mayHaveBegun > 0 {
 			last := before

@@ -351,6 +351,37 @@ func TestReceiptNamesAllTakeovers(t *testing.T) {
 	g.Close(t.Context())
 }
 
+// The event of a takeover, as its receipt, counts what the earlier node may have said since it
+// stored how far it was.
+func TestEventOfTakeoverCountsTheTimeSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		header := fmtJSON(keptHeader{Kind: keptAudio, Encoding: "s16le", Rate: 24000, Channels: 1})
+		pieces := [][]byte{append([]byte{pieceBegin}, header...), {pieceData, 0, 0}, {pieceEnd}}
+		saved := &Saved{
+			Audio:       []SavedAudio{{Utterance: "u1", Pieces: pieces}},
+			Progress:    fmtJSON(progress{Utterance: "u1", At: time.Now().Add(-3 * time.Second), Heard: 1, Sent: 2}),
+			ProgressAge: 3 * time.Second,
+		}
+		g := New(&Options{Rehearse: true})
+		c := newConversation(g, Spec{To: Rehearsal})
+		c.own = keptOwner{}
+		if err := c.restoreAudio(saved); err != nil {
+			t.Fatal(err)
+		}
+		u, _ := c.Utterance("u1")
+		want := u.addTakeover(time.Second)
+		entries, _, _ := c.history.since(0)
+		for _, e := range entries {
+			var told Takeover
+			if e.Type == "takeover" && (json.Unmarshal(e.Data, &told) != nil || told != *want || told.RepeatedSeconds < 4) {
+				t.Errorf("the event says %s, the receipt %+v", e.Data, want)
+			}
+		}
+		c.end()
+		g.Close(t.Context())
+	})
+}
+
 // journalOwner records what is stored and removed.
 type journalOwner struct {
 	keptOwner
@@ -465,6 +496,29 @@ func TestUnansweredStoreIsBusy(t *testing.T) {
 		g.Handler().ServeHTTP(w, r)
 		if w.Code != http.StatusServiceUnavailable || w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s: status %d, %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+// cutOffOwner is an Ownership that was lost before the end was stored.
+type cutOffOwner struct{ keptOwner }
+
+func (cutOffOwner) SaveRecord(context.Context, []byte) error { return errMoved }
+func (cutOffOwner) End(context.Context) error                { return errMoved }
+
+// Who ends a conversation is told if the other nodes cannot know that it has ended: one of them
+// continues it.
+func TestUnstoredEndIsTold(t *testing.T) {
+	t.Parallel()
+	ends := map[error]func(*Conversation){errNoOwner: (*Conversation).endOwnership, errMoved: (*Conversation).move}
+	for want, end := range ends {
+		c := newConversation(New(nil), Spec{To: Rehearsal})
+		c.own = cutOffOwner{}
+		end(c)
+		close(c.over)
+		err := c.End(t.Context())
+		if p := problemOf(err); !errors.Is(err, want) || p.Status != http.StatusServiceUnavailable {
+			t.Errorf("%v: %+v, want %v", err, p, want)
 		}
 	}
 }

@@ -40,7 +40,7 @@ var kinds = []struct {
 	{isType[*http.MaxBytesError], http.StatusRequestEntityTooLarge, "too_long"},
 	{isOne(ErrNotFound, errNoUtterance, errNoBot, errNoPath), http.StatusNotFound, "not_found"},
 	{isOne(errMethod), http.StatusMethodNotAllowed, "usage"},
-	{isOne(errForeign), http.StatusForbidden, "refused"},
+	{isOne(errForeign, errHost), http.StatusForbidden, "refused"},
 	{isOne(errToken), http.StatusUnauthorized, "refused"},
 	{isType[*scopeError], http.StatusForbidden, "refused"},
 	{isOne(ErrTokenFull), http.StatusTooManyRequests, "busy"},
@@ -107,6 +107,14 @@ func problemOf(err error) Problem {
 	}
 	p.Title = http.StatusText(p.Status)
 	return p
+}
+
+// because adds the cause to an error, if there is one.
+func because(err, cause error) error {
+	if cause == nil {
+		return err
+	}
+	return fmt.Errorf("%w (%w)", err, cause)
 }
 
 // fail answers with a problem.
