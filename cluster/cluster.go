@@ -309,10 +309,12 @@ func connectError(err error) error {
 	return ErrUnreachable
 }
 
-// onDisconnect says that NATS is away, unless this node has left.
+// onDisconnect says that NATS is away, unless this node has left. A node that holds nothing has no
+// write that fails, so it has to be told to ask whether NATS writes.
 func (c *Cluster) onDisconnect(_ *nats.Conn, err error) {
 	if err != nil {
 		c.log.Warn("NATS is unreachable", "error", err)
+		c.noteUnwritten()
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"echocast/cluster/natstest"
 )
 
 // silentStreams is JetStream where no stream answers.
@@ -62,5 +64,17 @@ func TestProbeIsNoConversation(t *testing.T) {
 	}
 	if record, err := next.Record(t.Context(), "probe"); record != nil || err != nil {
 		t.Errorf("its record is %q, %v", record, err)
+	}
+}
+
+// A node that holds nothing finds out that NATS is away.
+func TestIdleNodeWithoutNATS(t *testing.T) {
+	t.Parallel()
+	nats := natstest.Start(t, nil)
+	n := openNode(t, Options{Servers: nats.ClientURL()})
+	nats.Shutdown()
+	waitFor(t, func() bool { return n.Failure() != nil })
+	if err := n.Failure(); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the failure is %v", err)
 	}
 }
