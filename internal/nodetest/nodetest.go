@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"echocast/internal/testwait"
@@ -36,7 +38,7 @@ func Need(t testing.TB, folder, library, require string) {
 func Start[E any](t testing.TB, folder, program string, arguments ...string) <-chan E {
 	t.Helper()
 	command := exec.CommandContext(testwait.Context(t), "node", append([]string{program}, arguments...)...)
-	command.Dir, command.Stderr = folder, os.Stderr
+	command.Dir, command.Stderr, command.Env = folder, os.Stderr, withoutProxy(os.Environ())
 	alive, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -89,4 +91,13 @@ func Client(t testing.TB, module string) (environment []string) {
 		t.Fatal(err)
 	}
 	return []string{"CLIENT=" + filepath.Join(built, "index.js"), "WS=" + socket}
+}
+
+// withoutProxy returns an environment without the proxies in it: some libraries ask them for
+// addresses of this machine too, whatever NO_PROXY says.
+func withoutProxy(environ []string) []string {
+	return slices.DeleteFunc(environ, func(variable string) bool {
+		name, _, _ := strings.Cut(strings.ToLower(variable), "=")
+		return strings.HasSuffix(name, "_proxy")
+	})
 }

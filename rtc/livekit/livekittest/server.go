@@ -51,9 +51,18 @@ func StartServer(folder string) (*Server, error) {
 }
 
 func start(path string) (*Server, error) {
-	ports, release, err := freePorts()
+	ports, releasePorts, err := freePorts()
 	if err != nil {
 		return nil, err
+	}
+	stun, err := startSTUN()
+	if err != nil {
+		releasePorts()
+		return nil, err
+	}
+	release := func() {
+		stun.close()
+		releasePorts()
 	}
 	config := fmt.Sprintf(`
 port: %d
@@ -61,9 +70,9 @@ bind_addresses: ["127.0.0.1"]
 logging: {level: fatal}
 rtc:
   {tcp_port: %d, udp_port: %d, node_ip: 127.0.0.1, use_external_ip: false,
-  enable_loopback_candidate: true, interfaces: {includes: [lo]}}
+  enable_loopback_candidate: true, interfaces: {includes: [lo]}, stun_servers: ["%s"]}
 keys: {%s: %s}
-`, ports[0], ports[1], ports[2], Key, Secret)
+`, ports[0], ports[1], ports[2], stun.address(), Key, Secret)
 	s := &Server{process: exec.Command(path, "--config-body", config), ended: make(chan struct{})}
 	s.process.Stderr = os.Stderr
 	if err := s.process.Start(); err != nil {
