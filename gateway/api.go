@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -191,9 +192,26 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 		return &CutError{errSlow}
 	}
 	if err != nil {
-		return invalid("body", "it must be one JSON object: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return invalid("body", "it must be one JSON object: %s", whyNoObject(err))
 	}
 	return nil
+}
+
+// whyNoObject says in plain words why something is not the JSON object that it should be: package
+// json names types of Go.
+func whyNoObject(err error) string {
+	wrong, isWrong := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case isWrong && wrong.Field == "":
+		return "it is of another kind: " + wrong.Value
+	case isWrong:
+		return fmt.Sprintf("the value of %q is of the wrong kind: %s", wrong.Field, wrong.Value)
+	case errors.Is(err, io.EOF):
+		return "it is empty"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return "it breaks off"
+	}
+	return strings.TrimPrefix(err.Error(), "json: ")
 }
 
 // conversation returns the conversation that a request names.

@@ -300,7 +300,7 @@ func (s *socket) obey(ctx context.Context, data []byte) error {
 	decoder := json.NewDecoder(strings.NewReader(string(data)))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&o); err != nil {
-		return invalid("message", "it must be one JSON object: %s", strings.TrimPrefix(err.Error(), "json: "))
+		return invalid("message", "it must be one JSON object: %s", whyNoObject(err))
 	}
 	c := s.conversation
 	switch o.Type {

@@ -32,16 +32,18 @@ func (a *api) events(w http.ResponseWriter, r *http.Request) error {
 // lastEventID returns the cursor that a client names: in the header, as browsers do when they
 // reconnect, or in the query. A cursor beyond the last entry means the last entry.
 func lastEventID(r *http.Request, h *history) (int64, error) {
-	text := r.Header.Get("Last-Event-ID")
+	name := "Last-Event-ID"
+	text := r.Header.Get(name)
 	if text == "" {
-		text = r.URL.Query().Get("after")
+		name = "after"
+		text = r.URL.Query().Get(name)
 	}
 	if text == "" {
 		return 0, nil
 	}
 	after, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || after < 0 {
-		return 0, invalid("Last-Event-ID", "it must be the id of an event")
+		return 0, invalid(name, "it must be the id of an event")
 	}
 	return min(after, h.newest()), nil
 }
