@@ -174,7 +174,7 @@ const (
 	tooLargeAStream       jetstream.ErrorCode = 10122
 	stillWriting          jetstream.ErrorCode = 10158
 
-	busy = 503 // of HTTP
+	failed, busy = 500, 503 // of HTTP
 )
 
 // hasCode reports whether JetStream has answered with one of the codes.

@@ -733,12 +733,14 @@ func TestFullStoreRefusesAudio(t *testing.T) {
 	}
 }
 
-// A message that is published again while several servers still write the first copy is
-// refused as a duplicate in process. That passes.
-func TestDuplicateInProcessIsPublishedAgain(t *testing.T) {
+// What JetStream says while it chooses a leader, or while several servers still write the first
+// copy of a message, passes. That there is no room does not.
+func TestWhichAnswersAreFinal(t *testing.T) {
 	t.Parallel()
-	if isFinal(&jetstream.APIError{Code: 409, ErrorCode: 10158}) {
-		t.Error("it is not published again")
+	for code, status := range map[jetstream.ErrorCode]int{stillWriting: 409, 10009: 500, 10118: 500, 10008: 503} {
+		if isFinal(&jetstream.APIError{Code: status, ErrorCode: code}) {
+			t.Errorf("after error %d it is not published again", code)
+		}
 	}
 	if !isFinal(&jetstream.APIError{Code: 400, ErrorCode: 10077}) {
 		t.Error("a full store is asked again and again")

@@ -130,7 +130,7 @@ func isRefused(err error) bool {
 // wrong, or there is no room.
 func isFinal(answer *jetstream.APIError) bool {
 	full := []jetstream.ErrorCode{insufficientResources, noStorage, storeFailed}
-	return answer.Code < busy && answer.ErrorCode != stillWriting || slices.Contains(full, answer.ErrorCode)
+	return answer.Code < failed && answer.ErrorCode != stillWriting || slices.Contains(full, answer.ErrorCode)
 }
 
 // retryInterval is how long publish waits after an error.
