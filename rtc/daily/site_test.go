@@ -29,7 +29,7 @@ func fromCDN(t *testing.T, script []byte) error {
 	defer server.Close()
 	address := strings.TrimPrefix(server.URL, "https://")
 	browser := Browser{flags: []chromedp.ExecAllocatorOption{
-		chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("no-proxy-server", true),
+		chromedp.Flag("ignore-certificate-errors", true), chromedp.Flag("proxy-server", "direct://"),
 		chromedp.Flag("host-resolver-rules", "MAP unpkg.com "+address),
 	}}
 	conn, err := Join(testwait.Context(t), room.URL(),
