@@ -32,7 +32,6 @@ type entry struct {
 	state  lease.State
 	holder holder
 	hold   *Hold // from the claim until it is lost
-	isLast bool  // not renewed any more: it is released, or the conversation ends
 }
 
 // Hold is a conversation that this node holds. Its methods may be called from any goroutine.
@@ -41,6 +40,7 @@ type Hold struct {
 	entry   *entry
 	id      string
 	claim   string
+	isLast  bool         // not renewed any more: it is released, or ends; the cluster guards it
 	since   uint64       // the revision of the claim
 	from    holder       // the holder before
 	until   atomic.Int64 // when this node must stop, on its clock
@@ -86,7 +86,7 @@ func (c *Cluster) claim(ctx context.Context, id string) (*Hold, error) {
 		e = &entry{id: id}
 		c.entries[id] = e
 	}
-	if e.hold != nil || e.isLast {
+	if e.hold != nil {
 		c.mu.Unlock()
 		return nil, ErrHeld
 	}
@@ -104,11 +104,23 @@ func (c *Cluster) claim(ctx context.Context, id string) (*Hold, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.state.Phase != lease.Held || e.hold != h {
-		e.hold = nil
+		c.forget(h)
 		return nil, ErrHeld
 	}
 	h.since = e.state.Revision
 	return h, nil
+}
+
+// forget removes a claim that has failed. Where no record was seen, the conversation is not known
+// either, so that it can be created again. The cluster is locked.
+func (c *Cluster) forget(h *Hold) {
+	e := h.entry
+	if e.hold == h {
+		e.hold = nil
+	}
+	if e.hold == nil && e.state.Revision == 0 && c.entries[h.id] == e {
+		delete(c.entries, h.id)
+	}
 }
 
 func (c *Cluster) ownHolder(claim string) holder {
@@ -200,7 +212,7 @@ func (c *Cluster) renew(ctx context.Context) {
 		c.mu.Lock()
 		for _, e := range c.entries {
 			h := e.hold
-			if h != nil && !e.isLast && c.apply(e, lease.Event{Kind: lease.Tick}) == lease.Write {
+			if h != nil && !h.isLast && c.apply(e, lease.Event{Kind: lease.Tick}) == lease.Write {
 				revision := e.state.Revision
 				c.running.Go(func() { c.write(ctx, h, c.ownHolder(h.claim), revision) })
 			}
@@ -220,7 +232,7 @@ func (h *Hold) settle(ctx context.Context) bool {
 		h.cluster.mu.Lock()
 		isHeld, isWriting := h.entry.hold == h, h.entry.state.IsWriting
 		if isHeld {
-			h.entry.isLast = true
+			h.isLast = true
 		}
 		h.cluster.mu.Unlock()
 		if !isHeld || !isWriting {
@@ -256,7 +268,6 @@ func (h *Hold) release(ctx context.Context, as holder) {
 	c := h.cluster
 	c.mu.Lock()
 	action := c.apply(h.entry, lease.Event{Kind: lease.Give})
-	h.entry.isLast = false
 	revision := h.entry.state.Revision
 	c.mu.Unlock()
 	if action == lease.Release {
@@ -265,7 +276,8 @@ func (h *Hold) release(ctx context.Context, as holder) {
 }
 
 // End ends the conversation: no node claims it any more. Its description and its events can
-// still be read.
+// still be read. If NATS does not store the end, a node takes the conversation after the lease:
+// this one too, because there may be no other.
 func (h *Hold) End(ctx context.Context) error {
 	if !h.settle(ctx) {
 		return ErrLost
@@ -280,12 +292,15 @@ func (h *Hold) End(ctx context.Context) error {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	err := c.leases.Purge(ctx, h.id, jetstream.LastRevision(revision), jetstream.PurgeTTL(markerTTL))
-	if err == nil { // otherwise what is stored may be the next node's
+	hasEnded := err == nil
+	if hasEnded { // otherwise what is stored may be the next node's
 		err = h.dropAll(ctx)
 	}
 	c.mu.Lock()
 	c.apply(h.entry, lease.Event{Kind: lease.Give})
-	delete(c.entries, h.id) // the watch delivers it later
+	if hasEnded {
+		delete(c.entries, h.id) // the watch delivers it later
+	}
 	c.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("cluster: %w", err)

@@ -148,7 +148,7 @@ func (c *Cluster) orphans() (all []orphan) {
 	}
 	free, late, ok := c.gateway.Load()
 	for id, e := range c.entries {
-		if e.hold != nil || e.isLast || e.state.Phase != lease.Watching || e.state.IsWriting || e.state.Revision == 0 {
+		if e.hold != nil || e.state.Phase != lease.Watching || e.state.IsWriting || e.state.Revision == 0 {
 			continue
 		}
 		since := now() - e.state.Seen
