@@ -15,22 +15,33 @@ import (
 	"echocast/internal/testwait"
 )
 
-// natsProcess is a server of NATS in a separate process, with its files on a small disk.
+// natsProcess is a server of NATS in a separate process.
 type natsProcess struct {
 	t      *testing.T
 	orders io.Writer
 	lines  *bufio.Reader
 
+	name    string
+	process *os.Process
 	door    *proxytest.Proxy // where clients reach it, also after a restart
 	cluster string           // where the others of its cluster reach it
-	filler  string           // a file that fills its disk
+	filler  string           // a file that fills its disk, if that is a small one
 }
 
-// startNATSOnSmallDisk starts a server. If routes is empty, it is alone.
+// startNATSOnSmallDisk starts a server with its files on a small disk. If routes is empty, it is
+// alone.
 func startNATSOnSmallDisk(t *testing.T, routes string) *natsProcess {
 	t.Helper()
 	dir := t.TempDir()
-	command := append(onSmallDisk(t, dir), os.Args[0])
+	n := startNATSProcess(t, onSmallDisk(t, dir), dir, routes)
+	n.filler = fmt.Sprintf("/proc/%d/root%s/filler", n.process.Pid, dir)
+	return n
+}
+
+// startNATSProcess starts a server by a program that runs its arguments, if there is one.
+func startNATSProcess(t *testing.T, wrapper []string, dir, routes string) *natsProcess {
+	t.Helper()
+	command := append(wrapper, os.Args[0])
 	program := exec.CommandContext(testwait.Context(t), command[0], command[1:]...)
 	program.Env = append(os.Environ(), runsNATS+"="+dir, routesOfNATS+"="+routes)
 	program.Stderr = os.Stderr
@@ -49,8 +60,10 @@ func startNATSOnSmallDisk(t *testing.T, routes string) *natsProcess {
 		_ = in.Close()
 		_ = program.Wait() // after a failure it may have been killed
 	})
-	n := &natsProcess{t: t, orders: in, lines: bufio.NewReader(out), door: natstest.NewProxy(t, "")}
-	n.filler = fmt.Sprintf("/proc/%d/root%s/filler", program.Process.Pid, dir)
+	n := &natsProcess{
+		t: t, orders: in, lines: bufio.NewReader(out), name: nameOfNATS(dir), process: program.Process,
+		door: natstest.NewProxy(t, ""),
+	}
 	n.follow()
 	return n
 }

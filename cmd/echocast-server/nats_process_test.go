@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"path/filepath"
 
 	"github.com/nats-io/nats-server/v2/server"
 
@@ -43,10 +44,13 @@ func runNATS(dir, routes string) {
 	}
 }
 
+// nameOfNATS is the name of the server with a directory.
+func nameOfNATS(dir string) string { return "process-" + filepath.Base(dir) }
+
 func startIn(dir, routes string) *server.Server {
 	o := &server.Options{}
 	if routes != "" {
-		o = natstest.Member("small", routes)
+		o = natstest.Member(nameOfNATS(dir), routes)
 	}
 	o.Host, o.Port, o.JetStream, o.NoLog, o.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true, true
 	o.StoreDir, o.JetStreamMaxStore = dir, 1<<40
