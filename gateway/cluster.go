@@ -613,9 +613,12 @@ func (c *Conversation) restore() error {
 		return err
 	}
 	hasEnded, why := endOf(events)
-	if hasEnded || r.Ended != nil {
+	if hasEnded {
 		c.history.close() // all is told
 		return why
+	}
+	if r.Ended != nil && why == nil { // the events that told it were not stored
+		why = whyEnded(r.Ended)
 	}
 	if err := c.restoreAudio(saved); err != nil {
 		return err
@@ -653,13 +656,17 @@ func endOf(events []Entry) (hasEnded bool, why error) {
 		if info.State != Ending && info.State != Ended {
 			return false, nil
 		}
-		why = ErrEnded
-		if info.Error != "" {
-			why = errors.New(info.Error)
-		}
-		return info.State == Ended, why
+		return info.State == Ended, whyEnded(&info)
 	}
 	return false, nil
+}
+
+// whyEnded returns why a conversation has ended.
+func whyEnded(i *Info) error {
+	if i.Error != "" {
+		return errors.New(i.Error)
+	}
+	return ErrEnded
 }
 
 func (c *Conversation) load() (*Saved, error) {

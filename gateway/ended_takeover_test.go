@@ -51,6 +51,10 @@ func TestTakeoverOfEndedConversation(t *testing.T) {
 		"it was ending":             {record{}, state(Ending, ""), []State{Ending, Ended}, ""},
 		"it had ended":              {record{}, state(Ended, "the room is gone"), nil, "the room is gone"},
 		"its end was in the record": {record{Ended: &Info{State: Ended}}, state(Ended, ""), nil, ""},
+		"only its record has ended": {
+			record{Ended: &Info{State: Ended, Error: "the room is gone"}}, state(Open, ""), []State{Ending, Ended},
+			"the room is gone",
+		},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			g := New(&Options{Rehearse: true, Cluster: loneCluster{}})
