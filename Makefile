@@ -142,8 +142,8 @@ chaos-run := $(GO) run ./bench/chaos -other bin/echocast-server-next
 
 chaos: build ## kills nodes of two versions 200 times while they speak, and restarts all in turn; ten minutes
 	$(chaos-programs)
-	$(chaos-run) -strict -kills 160 -length 250s -rolls 2
-	$(chaos-run) -strict -embedded -kills 40 -length 150s
+	$(chaos-run) -strict -kills 160 -length 240s -rolls 2
+	$(chaos-run) -strict -embedded -kills 40 -length 140s
 
 chaos-short: build ## does the same with six conversations and six kills; a minute and a half
 	$(chaos-programs)
