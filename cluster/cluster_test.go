@@ -64,6 +64,16 @@ func openNode(t *testing.T, o Options) *node {
 	return n
 }
 
+// hold creates a conversation on the node.
+func (n *node) hold(t *testing.T, id string) *Hold {
+	t.Helper()
+	h, err := n.Create(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
 // still is a TTL that no test waits for: no lease lapses, and no request is given up, however
 // slow the machine is.
 const still = time.Hour
@@ -232,15 +242,12 @@ func TestLoadMakesNoConsumer(t *testing.T) {
 func TestReadWaitsForALateReplica(t *testing.T) {
 	t.Parallel()
 	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
-	h, err := n.Create(t.Context(), "c1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := n.hold(t, "c1")
 	if err := h.AddAudio(t.Context(), "u1", []byte("a")); err != nil {
 		t.Fatal(err)
 	}
 	var read []byte
-	err = n.read(t.Context(), audioStream, audioSubject+"c1.*", 2, func(m *nats.Msg) {
+	err := n.read(t.Context(), audioStream, audioSubject+"c1.*", 2, func(m *nats.Msg) {
 		if read = append(read, m.Data...); len(read) == 1 {
 			if err := h.AddAudio(t.Context(), "u1", []byte("b")); err != nil {
 				t.Error(err)
@@ -396,10 +403,7 @@ func TestRefusedClaimLearnsRevision(t *testing.T) {
 	t.Parallel()
 	url := startNATS(t)
 	first := openNode(t, Options{Servers: url, TTL: still})
-	held, err := first.Create(t.Context(), "c1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	held := first.hold(t, "c1")
 	first.mu.Lock()
 	before := held.entry.state.Revision
 	first.mu.Unlock()
@@ -447,10 +451,7 @@ func (b lateLeases) Purge(ctx context.Context, id string, o ...jetstream.KVDelet
 func TestLateEndDeletesNothing(t *testing.T) {
 	t.Parallel()
 	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
-	h, err := n.Create(t.Context(), "c1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := n.hold(t, "c1")
 	if err := h.AddAudio(t.Context(), "u1", []byte("a")); err != nil {
 		t.Fatal(err)
 	}
@@ -467,13 +468,10 @@ func TestLateEndDeletesNothing(t *testing.T) {
 // What is loaded has the age that NATS saw.
 func TestAgeOfWhatIsLoaded(t *testing.T) {
 	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
-	h, err := n.Create(t.Context(), "c1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := n.hold(t, "c1")
 	h.from.Claim = h.claim // what it stores counts as that of the node before
 	begin := time.Now()
-	err = errors.Join(h.AddAudio(t.Context(), "u1", []byte("a")), h.SaveProgress(t.Context(), []byte("{}")))
+	err := errors.Join(h.AddAudio(t.Context(), "u1", []byte("a")), h.SaveProgress(t.Context(), []byte("{}")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -501,9 +499,7 @@ func TestAgeOfWhatIsLoaded(t *testing.T) {
 func TestWatchRestarts(t *testing.T) {
 	t.Parallel()
 	first := openNode(t, Options{Servers: startNATS(t), TTL: still})
-	if _, err := first.Create(t.Context(), "c1"); err != nil {
-		t.Fatal(err)
-	}
+	first.hold(t, "c1")
 	ctx, cancel := context.WithCancel(t.Context())
 	second := &Cluster{log: first.log, entries: map[string]*entry{}, leases: &endingWatch{KeyValue: first.leases}}
 	known := make(chan struct{}, 1)
@@ -533,10 +529,7 @@ func TestReleasedConversationIsTaken(t *testing.T) {
 	first := openNode(t, Options{Servers: url, TTL: still})
 	full := openNode(t, Options{Servers: url, TTL: still})
 	full.free.Store(0)
-	h, err := first.Create(t.Context(), "c1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := first.hold(t, "c1")
 	first.free.Store(0)
 	second := openNode(t, Options{Servers: url, TTL: still})
 	h.Give(t.Context())
@@ -557,10 +550,7 @@ func TestEndingNodeReleasesWhatItClaims(t *testing.T) {
 	first, ending, second := openNode(t, o), openNode(t, o), openNode(t, o)
 	ending.ending.Store(true)
 	second.free.Store(0)
-	h, err := first.Create(t.Context(), "c1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := first.hold(t, "c1")
 	if err := h.SaveProgress(t.Context(), []byte(`{"at":1}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -643,10 +633,7 @@ func TestClaimsAreLimitedBySlots(t *testing.T) {
 // A record that arrives after the next node has stored one does not replace it.
 func TestLateRecordIsRefused(t *testing.T) {
 	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
-	h, err := n.Create(t.Context(), "c1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := n.hold(t, "c1")
 	for _, text := range []string{"1", "2"} {
 		if err := h.SaveRecord(t.Context(), []byte(text)); err != nil {
 			t.Fatal(err)
@@ -682,10 +669,7 @@ func (s hungUp) Publish(ctx context.Context, subject string, data []byte,
 func TestHangingUpLosesNoPlace(t *testing.T) {
 	t.Parallel()
 	n := openNode(t, Options{Servers: startNATS(t), TTL: still})
-	h, err := n.Create(t.Context(), "c1")
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := n.hold(t, "c1")
 	js := n.js
 	for name, store := range map[string]func(context.Context, []byte) error{
 		"a record": h.SaveRecord, "events": h.Append,

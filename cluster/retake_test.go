@@ -77,10 +77,7 @@ func TestLeaseThatLapsesInTheEndIsTakenAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := openNode(t, Options{Servers: startNATS(t), TTL: still})
-			h, err := n.Create(t.Context(), "c1")
-			if err != nil {
-				t.Fatal(err)
-			}
+			h := n.hold(t, "c1")
 			awaitKnown(t, n)
 			renewal := &unansweredLeases{
 				KeyValue: n.leases, request: "update", arrived: make(chan struct{}), givenUp: make(chan struct{}),
@@ -112,10 +109,7 @@ func TestUnansweredEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := openNode(t, Options{Servers: startNATS(t), TTL: still})
-			h, err := n.Create(t.Context(), "c1")
-			if err != nil {
-				t.Fatal(err)
-			}
+			h := n.hold(t, "c1")
 			awaitKnown(t, n)
 			n.leases = &unansweredLeases{KeyValue: n.leases, request: "purge", isStored: isStored}
 			if err := h.End(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
