@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"echocast/internal/testenv"
+	"echocast/rtc/rtctest"
 )
 
 // Key and Secret are the credentials of the started servers.
@@ -55,13 +57,16 @@ func start(path string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	stun, err := startSTUN()
+	// Without an address for STUN, a livekit-server names public ones: where they do not answer,
+	// clients still gather when a test resumes their connection, which is a data race in pion/ice
+	// (v4.4.9: Agent.gatherServerReflexiveCandidates reads the URLs that Agent.UpdateOptions writes).
+	relay, err := rtctest.NewRelay()
 	if err != nil {
 		releasePorts()
 		return nil, err
 	}
 	release := func() {
-		stun.close()
+		_ = relay.Close()
 		releasePorts()
 	}
 	config := fmt.Sprintf(`
@@ -72,7 +77,7 @@ rtc:
   {tcp_port: %d, udp_port: %d, node_ip: 127.0.0.1, use_external_ip: false,
   enable_loopback_candidate: true, interfaces: {includes: [lo]}, stun_servers: ["%s"]}
 keys: {%s: %s}
-`, ports[0], ports[1], ports[2], stun.address(), Key, Secret)
+`, ports[0], ports[1], ports[2], strings.TrimPrefix(relay.URL, "turn:"), Key, Secret)
 	s := &Server{process: exec.Command(path, "--config-body", config), ended: make(chan struct{})}
 	s.process.Stderr = os.Stderr
 	if err := s.process.Start(); err != nil {
