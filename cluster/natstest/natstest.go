@@ -3,6 +3,7 @@ package natstest
 
 import (
 	"cmp"
+	"errors"
 	"net"
 	"strings"
 	"testing"
@@ -27,21 +28,32 @@ func Start(t testing.TB, o *server.Options) *server.Server {
 	if o == nil {
 		o = &server.Options{}
 	}
-	o.Host, o.Port, o.JetStream, o.NoLog, o.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true, true
 	if o.StoreDir == "" {
 		o.StoreDir = t.TempDir()
 	}
-	o.JetStreamMaxStore = cmp.Or(o.JetStreamMaxStore, maxReserved)
-	s, err := server.NewServer(o)
+	s, err := Run(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(startTimeout) {
-		t.Fatal("NATS does not start")
-	}
 	return s
+}
+
+// Run starts a server with JetStream on a free port, with its files in o.StoreDir. The caller
+// stops it.
+func Run(o *server.Options) (*server.Server, error) {
+	o.Host, o.Port, o.JetStream, o.NoLog, o.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true, true
+	o.JetStreamMaxStore = cmp.Or(o.JetStreamMaxStore, maxReserved)
+	s, err := server.NewServer(o)
+	if err != nil {
+		return nil, err
+	}
+	s.Start()
+	if !s.ReadyForConnections(startTimeout) {
+		s.Shutdown()
+		return nil, errors.New("NATS does not start")
+	}
+	return s, nil
 }
 
 // StartAccount starts a server with an account that has such limits, and returns its URL.

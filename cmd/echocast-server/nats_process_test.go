@@ -10,7 +10,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"echocast/cluster/natstest"
-	"echocast/internal/testwait"
 )
 
 // runsNATS is the directory of the server of NATS that this test binary is to be, and routesOfNATS
@@ -52,15 +51,10 @@ func startIn(dir, routes string) *server.Server {
 	if routes != "" {
 		o = natstest.Member(nameOfNATS(dir), routes)
 	}
-	o.Host, o.Port, o.JetStream, o.NoLog, o.NoSigs = "127.0.0.1", server.RANDOM_PORT, true, true, true
-	o.StoreDir, o.JetStreamMaxStore = dir, 1<<40
-	s, err := server.NewServer(o)
+	o.StoreDir = dir
+	s, err := natstest.Run(o)
 	if err != nil {
 		log.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(testwait.Limit) {
-		log.Fatal("NATS does not start")
 	}
 	return s
 }
