@@ -371,11 +371,13 @@ func TestEventOfTakeoverCountsTheTimeSince(t *testing.T) {
 		u, _ := c.Utterance("u1")
 		want := u.addTakeover(time.Second)
 		entries, _, _ := c.history.since(0)
-		for _, e := range entries {
-			var told Takeover
-			if e.Type == "takeover" && (json.Unmarshal(e.Data, &told) != nil || told != *want || told.RepeatedSeconds < 4) {
-				t.Errorf("the event says %s, the receipt %+v", e.Data, want)
-			}
+		i := slices.IndexFunc(entries, func(e Entry) bool { return e.Type == "takeover" })
+		if i < 0 {
+			t.Fatalf("no event tells the takeover: %v", entries)
+		}
+		var told Takeover
+		if json.Unmarshal(entries[i].Data, &told) != nil || told != *want || told.RepeatedSeconds < 4 {
+			t.Errorf("the event says %s, the receipt %+v", entries[i].Data, want)
 		}
 		c.end()
 		g.Close(t.Context())
