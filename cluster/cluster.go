@@ -229,7 +229,7 @@ func (c *Cluster) join(ctx, watching context.Context) error {
 		}
 	}
 	if size := c.audio.CachedInfo().Config.MaxBytes; size < maxAudioBytes {
-		c.log.Info("NATS has room for less audio than it may store", "bytes", size, "most", int64(maxAudioBytes))
+		c.log.Info("NATS has no room for the usual amount of audio", "bytes", size, "usual", int64(maxAudioBytes))
 	}
 	known := make(chan struct{})
 	c.running.Go(func() { c.watch(watching, sync.OnceFunc(func() { close(known) })) })

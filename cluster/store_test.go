@@ -10,7 +10,7 @@ import (
 )
 
 // storeOf starts a server whose streams may reserve so many bytes.
-func storeOf(t *testing.T, bytes int64) *server.Server {
+func storeOf(t testing.TB, bytes int64) *server.Server {
 	t.Helper()
 	return natstest.Start(t, &server.Options{JetStreamMaxStore: bytes})
 }
@@ -21,26 +21,26 @@ func TestAudioFitsIntoTheStore(t *testing.T) {
 	t.Parallel()
 	const mib = 1 << 20
 	for name, c := range map[string]struct {
-		start func(*testing.T) string
+		start func(testing.TB) string
 		o     Options
 		want  int64
 	}{
-		"room": {startOne, Options{}, maxAudioBytes},
-		"a small store": {func(t *testing.T) string {
+		"room": {startNATS, Options{}, maxAudioBytes},
+		"a small store": {func(t testing.TB) string {
 			return natstest.URLs(storeOf(t, 100*mib))
 		}, Options{}, 64 * mib},
-		"three small stores": {func(t *testing.T) string {
+		"three small stores": {func(t testing.TB) string {
 			return natstest.URLs(natstest.StartThreeWith(t, 100*mib)...)
 		}, Options{Replicas: 3}, 64 * mib},
-		"a small account": {func(t *testing.T) string {
+		"a small account": {func(t testing.TB) string {
 			return natstest.StartAccount(t, server.JetStreamAccountLimits{MaxStore: 10 * mib})
 		}, Options{}, 8 * mib},
-		"an account that wants limits": {func(t *testing.T) string {
+		"an account that wants limits": {func(t testing.TB) string {
 			return natstest.StartAccount(t, server.JetStreamAccountLimits{
 				MaxStore: -1, StoreMaxStreamBytes: 40 * mib, MaxBytesRequired: true,
 			})
 		}, Options{}, 32 * mib},
-		"a small account that wants limits": {func(t *testing.T) string {
+		"a small account that wants limits": {func(t testing.TB) string {
 			return natstest.StartAccount(t, server.JetStreamAccountLimits{MaxStore: 12 * mib, MaxBytesRequired: true})
 		}, Options{}, 8 * mib},
 	} {
@@ -63,8 +63,6 @@ func TestAudioFitsIntoTheStore(t *testing.T) {
 		})
 	}
 }
-
-func startOne(t *testing.T) string { return startNATS(t) }
 
 // A server that has less room than before refuses every update of a stream. What is there
 // remains, with what is stored.
